@@ -1,0 +1,39 @@
+# Two commands do everything on a clean clone: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-all lint clean
+
+# The CPU build of torch is pinned and installed first: a plain `torch` would pull gigabytes of CUDA.
+$(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt torch numpy
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[test]'
+	touch $@
+
+# Trains np-RNN and IRNN on the addition problem (no download) and leaves demo/report.html to open.
+demo: $(VENV)/.installed
+	$(BIN)/nprnn train addition --preset demo --model np-RNN --out demo
+	$(BIN)/nprnn train addition --preset demo --model IRNN --out demo
+	$(BIN)/nprnn report demo --out demo/report.html
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The user's suite: core and ONNX, no system packages, under eight minutes on two cores.
+test: lint
+	$(BIN)/pytest -q -n auto -m "not slow"
+
+# CI's suite: everything.
+test-all: lint
+	$(BIN)/pytest -q -n auto
+
+clean:
+	rm -rf $(VENV) build demo .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,3 @@
+compiler: str
+
+def instruction_sets() -> list[str]: ...

@@ -1,0 +1,64 @@
+"""Settings as JSON and back: frozen dataclasses of plain values, unknown keys refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nprnn.errors import ConfigError, unknown
+
+Config = TypeVar("Config")
+
+# Marks a field that says where data lie, not what they are: it takes no part in a run's identity.
+LOCATION: Mapping[str, bool] = {"location": True}
+
+
+def as_record(config: Any, *, locations: bool = False) -> dict[str, Any]:
+    """The settings of a dataclass as JSON values: those that identify a run, or those that say where its data lie."""
+    return {
+        field.name: _plain(getattr(config, field.name))
+        for field in dataclasses.fields(config)
+        if bool(field.metadata.get("location")) is locations
+    }
+
+
+def from_record(kind: type[Config], record: Mapping[str, Any]) -> Config:
+    """The dataclass that ``as_record`` described.
+
+    Raises:
+        ConfigError: an unknown key (the nearest right one is named), or a value of the wrong type.
+    """
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in record.items():
+        if key not in hints:
+            raise unknown("setting", key, hints)
+        values[key] = _typed(key, value, hints[key])
+    return kind(**values)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _typed(key: str, value: Any, hint: Any) -> Any:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for option in options:
+        origin, arguments = typing.get_origin(option) or option, typing.get_args(option)
+        if origin is typing.Literal and value in arguments:
+            return value
+        if origin is tuple and isinstance(value, (list, tuple)):
+            return tuple(_typed(key, v, arguments[0]) for v in value)
+        if origin is Path and isinstance(value, str):
+            return Path(value)
+        if origin is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(origin, type) and origin is not tuple and type(value) is origin:
+            return value
+    raise ConfigError(f"setting {key!r} must be {hint}, got {value!r}")

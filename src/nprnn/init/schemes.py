@@ -1,0 +1,143 @@
+"""Starts for a whole recurrent module, by the names of the paper's Table 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from nprnn.errors import ConfigError, InputError, unknown
+from nprnn.init import weights
+from nprnn.init.weights import Fan
+
+
+class _RecurrentStart(Protocol):
+    def __call__(self, tensor: Tensor, generator: torch.Generator | None) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A start for a whole RNN: recurrent weight by ``recurrent``, input weight by Eq. 10, biases 0.
+
+    Attributes:
+        name: how the paper, or this package, calls it.
+        nonlinearity: the function the start is meant for.
+        recurrent: fills W_hh in place.
+        description: one line for tables.
+    """
+
+    name: str
+    nonlinearity: Literal["relu", "tanh"]
+    recurrent: _RecurrentStart
+    description: str
+
+
+def _np(tensor: Tensor, generator: torch.Generator | None) -> Tensor:
+    return weights.normalized_positive_definite_(tensor, generator=generator)
+
+
+_ALL = (
+    Scheme("np-RNN", "relu", _np, "normalised positive definite (Eq. 9)"),
+    Scheme(
+        "np-RNN-N2",
+        "relu",
+        lambda t, g: weights.normalized_positive_definite_(t, power=2, generator=g),
+        "Eq. 9 with 1/N² for 1/N: nearly the identity, seen in public code",
+    ),
+    Scheme("IRNN", "relu", lambda t, g: weights.identity_(t), "identity"),
+    Scheme("iRNN", "relu", lambda t, g: weights.identity_(t, 0.01), "0.01 times the identity"),
+    Scheme(
+        "nRNN",
+        "relu",
+        lambda t, g: weights.normalized_gaussian_(t, generator=g),
+        "Gaussian divided by its spectral radius",
+    ),
+    Scheme("oRNN", "relu", lambda t, g: weights.orthogonal_(t, generator=g), "random orthogonal"),
+    Scheme("gRNN", "relu", lambda t, g: weights.gaussian_(t, generator=g), "Gaussian of variance 1/N"),
+    Scheme("np-tanhRNN", "tanh", _np, "normalised positive definite (Eq. 9), with tanh"),
+)
+SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in _ALL}
+
+
+def find_scheme(scheme: str | Scheme) -> Scheme:
+    """The scheme of that exact name, or the scheme itself (IRNN and iRNN differ by case alone).
+
+    Raises:
+        ConfigError: no scheme has that name; the message lists all and names the nearest.
+    """
+    if isinstance(scheme, Scheme):
+        return scheme
+    if scheme not in SCHEMES:
+        raise unknown("scheme", scheme, SCHEMES)
+    return SCHEMES[scheme]
+
+
+Recurrent = TypeVar("Recurrent", bound=nn.Module)
+
+
+def init_rnn_(
+    module: Recurrent,
+    scheme: str | Scheme = "np-RNN",
+    *,
+    fan: Fan = "hidden",
+    generator: torch.Generator | None = None,
+) -> Recurrent:
+    """Give every layer and direction of an RNN one of the starts of Table 1; biases become 0.
+
+    Fits a plain ``torch.nn.RNN`` or ``torch.nn.RNNCell`` as well as this package's.
+
+    Args:
+        module: the RNN or RNNCell, changed in place.
+        scheme: a name from ``nprnn.init.SCHEMES``, or a ``Scheme``.
+        fan: what N is in the input weight (see ``input_weight_``).
+        generator: source of the random numbers; one generator gives one start.
+
+    Returns:
+        ``module``.
+
+    Raises:
+        ConfigError: unknown scheme, or the module's nonlinearity is not the scheme's.
+        InputError: ``module`` has no recurrent weights of an RNN.
+
+    Source: Table 1, Eqs. 9 and 10.
+    """
+    scheme = find_scheme(scheme)
+    if not isinstance(module, (nn.RNN, nn.RNNCell)):
+        raise InputError(
+            f"init_rnn_ fits torch.nn.RNN, torch.nn.RNNCell and their subclasses, got {type(module).__name__}; "
+            "for other modules call the functions of nprnn.init on their weights"
+        )
+    if module.nonlinearity != scheme.nonlinearity:
+        raise ConfigError(
+            f"scheme {scheme.name!r} is a start for nonlinearity={scheme.nonlinearity!r}, but this module has "
+            f"{module.nonlinearity!r} (torch's default is 'tanh'). Build it with nonlinearity={scheme.nonlinearity!r}, "
+            "or choose another scheme"
+        )
+    with torch.no_grad():
+        for weight_ih, weight_hh, biases in _layers(module):
+            # The input weight first: one seed then gives one layer's every scheme the same input weight.
+            weights.input_weight_(weight_ih, fan=fan, generator=generator)
+            scheme.recurrent(weight_hh, generator)
+            for bias in biases:
+                bias.zero_()
+    return module
+
+
+def _layers(module: nn.RNN | nn.RNNCell) -> Iterator[tuple[Tensor, Tensor, list[Tensor]]]:
+    if isinstance(module, nn.RNNCell):
+        suffixes = [""]
+    else:
+        directions = ("", "_reverse") if module.bidirectional else ("",)
+        suffixes = [f"_l{layer}{direction}" for layer in range(module.num_layers) for direction in directions]
+    parameters = dict(module.named_parameters(recurse=False))
+    for suffix in suffixes:
+        names = [kind + suffix for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        if names[0] not in parameters or names[1] not in parameters:
+            raise InputError(
+                f"{names[0]} or {names[1]} is not a parameter of this module itself; "
+                "call init_rnn_ before registering a parametrization or pruning on it"
+            )
+        yield parameters[names[0]], parameters[names[1]], [parameters[n] for n in names[2:] if n in parameters]

@@ -1,0 +1,83 @@
+"""What a person sees in the terminal: a progress bar while training, and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+class TrainingProgress:
+    """A live bar with loss, metric, updates a second and time left; on a plain stream, a line per evaluation.
+
+    Args:
+        console: where to write.
+        title: what is being trained.
+        total: updates in all.
+        done: updates done before.
+        headline: the metric to show.
+    """
+
+    def __init__(self, console: Console, title: str, total: int, done: int, headline: str) -> None:
+        self._console = console
+        self._total = total
+        self._headline = headline
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=False,
+        )
+        self._bar = self._progress.add_task(title, total=total, completed=done, state="")
+        self._loss: float | None = None
+        self._metric = self._speed = ""
+
+    def __enter__(self) -> TrainingProgress:
+        """Start drawing."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the last state standing."""
+        self._progress.stop()
+
+    def on_update(self, update: int, loss: float) -> None:
+        """Move the bar."""
+        self._loss = loss if self._loss is None else 0.99 * self._loss + 0.01 * loss
+        if update % 10 == 0 or update == self._total:
+            state = f"loss {self._loss:.4f}{self._metric}{self._speed}"
+            self._progress.update(self._bar, completed=update, state=state)
+
+    def on_record(self, record: dict[str, Any]) -> None:
+        """Show an evaluation."""
+        metric, speed = record["test"][self._headline], record["updates_per_second"]
+        self._metric, self._speed = f"  test {self._headline} {metric:.4f}", f"  {speed:.0f} updates/s"
+        if not self._console.is_terminal:
+            left = (self._total - record["update"]) / max(speed, 1e-9)
+            self._console.print(
+                f"{record['update']:>8}/{self._total}  loss {record['loss']:.4f}{self._metric}{self._speed}"
+                f"  {left:.0f} s left",
+                highlight=False,
+            )
+
+
+def metrics_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
+    """A table of metrics, a row each of ``rows`` (such as "test", "baseline"); a metric that a row lacks is a dash."""
+    names: Sequence[str] = list(dict.fromkeys(name for row in rows.values() for name in row))
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    for label, row in rows.items():
+        table.add_row(label, *(f"{row[name]:.4f}" if name in row else "–" for name in names))
+    return table

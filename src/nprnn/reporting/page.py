@@ -1,0 +1,94 @@
+"""Reports as one self-contained HTML file: pictures inside, no network, user text escaped."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from nprnn.errors import RunError
+from nprnn.reporting.curves import Curve, learning_curves
+from nprnn.runs import Run, write_atomically
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>nprnn report</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
+img { max-width: 100%; } table { border-collapse: collapse; margin: 1rem 0; }
+th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
+th:first-child, td:first-child { text-align: left; } tr.baseline td { color: #555; font-style: italic; }
+.scroll { overflow-x: auto; } code { font-size: .9em; }
+</style></head><body>
+<h1>nprnn report</h1>
+{% for group in groups %}
+<h2>{{ group.task }}</h2>
+<img alt="Learning curves: {{ group.task }}" src="data:image/png;base64,{{ group.picture }}">
+<div class="scroll"><table>
+<tr><th>run</th><th>updates</th>{% for m in group.metrics %}<th>test {{ m }}</th>{% endfor %}</tr>
+{% for c in group.curves %}
+<tr><td>{{ c.label }}<br><code>{{ c.folder }}</code></td><td>{{ c.records[-1].update }} of {{ c.updates }}</td>
+{% for m in group.metrics %}<td>{{ "%.4f"|format(c.last[m]) if m in c.last else "–" }}</td>{% endfor %}</tr>
+{% endfor %}
+<tr class="baseline"><td>constant answer</td><td></td>
+{% for m in group.metrics %}<td>{{ "%.4f"|format(group.baseline[m]) if m in group.baseline else "–" }}</td>{% endfor
+%}</tr> </table></div>
+{% endfor %}
+<p>Each row is the last iterate of one run; nothing was chosen by the test set.</p>
+</body></html>
+"""
+
+
+def find_runs(paths: Sequence[Path]) -> list[Run]:
+    """The runs among ``paths``: run folders, and folders of run folders, in the order of their names.
+
+    Raises:
+        RunError: a path that holds none.
+    """
+    runs = []
+    for path in paths:
+        folders = [path] if (path / "config.json").exists() else sorted(p.parent for p in path.glob("*/config.json"))
+        if not folders:
+            raise RunError(f"{path} is not a run folder and holds none (a run has a config.json)")
+        runs += [Run.open(folder) for folder in folders]
+    return runs
+
+
+def write_report(runs: Sequence[Run], path: Path) -> Path:
+    """Write the report of some runs, a section per task setting.
+
+    Args:
+        runs: the runs; each needs an evaluation.
+        path: the HTML file to write.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        RunError: nothing evaluated yet, a damaged run, or ``path`` cannot be written.
+    """
+    import jinja2
+
+    curves = sorted((Curve.of(run) for run in runs), key=lambda c: (c.task, c.headline))
+    groups = []
+    for (task, _), members in itertools.groupby(curves, key=lambda c: (c.task, c.headline)):
+        group = list(members)
+        groups.append(
+            {
+                "task": task,
+                "curves": group,
+                "metrics": list(dict.fromkeys(name for curve in group for name in curve.last)),
+                "baseline": group[0].baseline,
+                "picture": base64.b64encode(learning_curves(group)).decode(),
+            }
+        )
+    html = (
+        jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_PAGE).render(groups=groups)
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, html.encode())
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+    return path

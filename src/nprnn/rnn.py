@@ -1,0 +1,222 @@
+"""Modules around the operator: parameters, shapes and plumbing, no arithmetic of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from nprnn.errors import InputError
+from nprnn.init import Scheme, find_scheme, init_rnn_
+from nprnn.ops import Nonlinearity, Save, rnn
+
+
+class RNN(nn.RNN):
+    r"""``torch.nn.RNN`` on this package's operator: the same numbers, the same ``state_dict``, more ways to start.
+
+    :math:`h_t = f(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})`. Arguments, shapes and defaults are torch's (tanh,
+    torch's random start: bit-equal weights under one ``torch.manual_seed``), and these are new:
+
+    Args:
+        *args: as for ``torch.nn.RNN``: input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, ...
+        init: a start by the name of the paper's Table 1 (see ``nprnn.init.SCHEMES``) instead of torch's; unless
+            ``nonlinearity`` is given, it sets that too.
+        generator: source of the random numbers of ``init``.
+        save: ``"all"`` keeps every state for the backward pass, ``"sqrt"`` about √T of them and computes the rest
+        again. **kwargs: as for ``torch.nn.RNN``.
+
+    Raises:
+        ConfigError: unknown ``init``, or one for another nonlinearity.
+        InputError: an unknown ``save``.
+
+    Source: section 2, first equation.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        init: str | Scheme | None = None,
+        generator: torch.Generator | None = None,
+        save: Save = "all",
+        **kwargs: Any,
+    ) -> None:
+        if save not in ("all", "sqrt"):
+            raise InputError(f"save must be 'all' or 'sqrt', got {save!r}")
+        if init is not None and len(args) < 4:
+            kwargs.setdefault("nonlinearity", find_scheme(init).nonlinearity)
+        super().__init__(*args, **kwargs)
+        self.save = save
+        if init is not None:
+            init_rnn_(self, init, generator=generator)
+
+    def forward(  # type: ignore[override]
+        self, input: Tensor | PackedSequence, hx: Tensor | None = None
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        """Run the sequence; see ``torch.nn.RNN`` for shapes.
+
+        Args:
+            input: [T, B, I], [B, T, I] with ``batch_first``, [T, I] unbatched, or a ``PackedSequence``.
+            hx: initial states [layers * directions, B, H], or [layers * directions, H] unbatched; None means 0.
+
+        Returns:
+            The last layer's states, shaped as the input, and the final states of every layer and direction.
+
+        Raises:
+            RuntimeError, ValueError: as ``torch.nn.RNN`` on wrong shapes and dtypes.
+        """
+        if isinstance(input, PackedSequence):
+            return self._forward_packed(input, hx)
+        if input.dim() not in (2, 3):
+            raise ValueError(f"RNN: Expected input to be 2D or 3D, got {input.dim()}D tensor instead")
+        if hx is not None and hx.dim() != input.dim():
+            kind = "unbatched 2-D" if input.dim() == 2 else "batched 3-D"
+            raise RuntimeError(f"For {kind} input, hx should also be {input.dim()}-D but got {hx.dim()}-D tensor")
+        if input.dim() == 2:
+            y, h_n = self._layers(input.unsqueeze(1), None if hx is None else hx.unsqueeze(1), None)
+            return y.squeeze(1), h_n.squeeze(1)
+        y, h_n = self._layers(input.transpose(0, 1) if self.batch_first else input, hx, None)
+        return y.transpose(0, 1) if self.batch_first else y, h_n
+
+    def _forward_packed(self, packed: PackedSequence, hx: Tensor | None) -> tuple[PackedSequence, Tensor]:
+        # The inner sequence is sorted already: padding it must not sort it back.
+        x, lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
+        hx = None if hx is None else self.permute_hidden(hx, packed.sorted_indices)
+        y, h_n = self._layers(x, hx, lengths)
+        data = pack_padded_sequence(y, lengths).data
+        result = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+        return result, self.permute_hidden(h_n, packed.unsorted_indices)
+
+    def _layers(self, x: Tensor, hx: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        directions = ("", "_reverse") if self.bidirectional else ("",)
+        if hx is None:
+            hx = x.new_zeros(self.num_layers * len(directions), x.shape[1], self.hidden_size)
+        if x.shape[-1] != self.input_size:
+            raise RuntimeError(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}"
+            )
+        self.check_hidden_size(hx, (self.num_layers * len(directions), x.shape[1], self.hidden_size))
+        weight_dtype = self.weight_ih_l0.dtype
+        if x.dtype != weight_dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(
+                f"RNN input dtype ({x.dtype}) does not match weight dtype ({weight_dtype}). "
+                f"Convert input: input.to({weight_dtype}), or convert model: model.to({x.dtype})"
+            )
+        finals = []
+        for layer in range(self.num_layers):
+            outputs = []
+            for k, direction in enumerate(directions):
+                y, h_n = rnn(
+                    x,
+                    hx[layer * len(directions) + k],
+                    *self._weights(f"_l{layer}{direction}"),
+                    lengths,
+                    nonlinearity=self.nonlinearity,
+                    reverse=k == 1,
+                    save=self.save,
+                )
+                outputs.append(y)
+                finals.append(h_n)
+            x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            if self.dropout > 0 and layer < self.num_layers - 1:
+                x = functional.dropout(x, self.dropout, self.training)
+        return x, torch.stack(finals)
+
+    def _weights(self, suffix: str) -> tuple[Tensor, Tensor, Tensor | None]:
+        # By name at every call, so that parametrizations and torch.func.functional_call are seen.
+        bias = getattr(self, "bias_ih" + suffix) + getattr(self, "bias_hh" + suffix) if self.bias else None
+        return getattr(self, "weight_ih" + suffix), getattr(self, "weight_hh" + suffix), bias
+
+
+class NPRNN(RNN):
+    r"""The paper's network: ReLU, np-RNN start, one effective bias.
+
+    ``bias_hh`` is frozen at 0: two trained biases would double the bias' learning rate and its weight in the clip norm.
+
+    Args:
+        input_size: I.
+        hidden_size: H; 100 in every experiment of the paper.
+        init: the start; ``"np-RNN"`` (Eq. 9 as printed) unless told otherwise.
+        **kwargs: as for ``RNN``.
+
+    Raises:
+        ConfigError: unknown ``init``, or one for another nonlinearity.
+
+    Source: sections 2 and 3, Eqs. 9 and 10.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, *, init: str | Scheme = "np-RNN", **kwargs: Any) -> None:
+        super().__init__(input_size, hidden_size, init=init, **kwargs)
+        freeze_bias_hh_(self)
+
+
+class RNNCell(nn.RNNCell):
+    r"""``torch.nn.RNNCell`` on this package's operator: one step, :math:`h' = f(W_{ih} x + b_{ih} + W_{hh} h +
+    b_{hh})`.
+
+    Args:
+        *args: as for ``torch.nn.RNNCell``: input_size, hidden_size, bias, nonlinearity, ...
+        init: a start by the name of the paper's Table 1 instead of torch's; unless ``nonlinearity`` is given, it sets
+        that. generator: source of the random numbers of ``init``.
+        **kwargs: as for ``torch.nn.RNNCell``.
+
+    Raises:
+        ConfigError: unknown ``init``, or one for another nonlinearity.
+    """
+
+    def __init__(
+        self, *args: Any, init: str | Scheme | None = None, generator: torch.Generator | None = None, **kwargs: Any
+    ) -> None:
+        if init is not None and len(args) < 4:
+            kwargs.setdefault("nonlinearity", find_scheme(init).nonlinearity)
+        super().__init__(*args, **kwargs)
+        if self.nonlinearity not in ("relu", "tanh"):
+            raise ValueError(f"Unknown nonlinearity '{self.nonlinearity}'. Select from 'tanh' or 'relu'.")
+        if init is not None:
+            init_rnn_(self, init, generator=generator)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        """One step.
+
+        Args:
+            input: [B, I], or [I] unbatched.
+            hx: the state before, [B, H] or [H]; None means 0.
+
+        Returns:
+            The state after, [B, H] or [H].
+
+        Raises:
+            ValueError: an input or state of other than 1 or 2 dimensions.
+            InputError: shapes or dtypes that do not fit together.
+        """
+        for name, value in (("input", input), ("hidden", hx)):
+            if value is not None and value.dim() not in (1, 2):
+                raise ValueError(f"RNNCell: Expected {name} to be 1D or 2D, got {value.dim()}D instead")
+        x = input if input.dim() == 2 else input.unsqueeze(0)
+        if hx is None:
+            hx = x.new_zeros(x.shape[0], self.hidden_size)
+        elif input.dim() == 1:
+            hx = hx.unsqueeze(0)
+        bias = self.bias_ih + self.bias_hh if self.bias else None
+        f: Nonlinearity = "relu" if self.nonlinearity == "relu" else "tanh"
+        _, h = rnn(x.unsqueeze(0), hx, self.weight_ih, self.weight_hh, bias, nonlinearity=f)
+        return h if input.dim() == 2 else h.squeeze(0)
+
+
+def freeze_bias_hh_(module: nn.Module) -> nn.Module:
+    """Fix every ``bias_hh`` at 0 and stop its gradient, so that the module has one effective bias, as in the paper.
+
+    Args:
+        module: any torch RNN or RNNCell, or one of this package.
+
+    Returns:
+        ``module``.
+    """
+    for name, parameter in module.named_parameters():
+        if name.rpartition(".")[2].startswith("bias_hh"):
+            with torch.no_grad():
+                parameter.zero_()
+            parameter.requires_grad_(False)
+    return module

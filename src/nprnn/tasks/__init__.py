@@ -1,0 +1,23 @@
+"""Tasks: data in, batches of sequences out."""
+
+from nprnn.errors import unknown
+from nprnn.tasks.addition import Addition as Addition
+from nprnn.tasks.base import Batch as Batch
+from nprnn.tasks.base import Objective as Objective
+from nprnn.tasks.base import Split as Split
+from nprnn.tasks.base import TaskConfig as TaskConfig
+from nprnn.tasks.base import TaskData as TaskData
+from nprnn.tasks.mnist import Mnist as Mnist
+
+TASKS: dict[str, type[TaskConfig]] = {"addition": Addition, "mnist": Mnist}
+
+
+def find_task(name: str) -> type[TaskConfig]:
+    """The settings class of a task.
+
+    Raises:
+        ConfigError: no task has that name; the message lists all and names the nearest.
+    """
+    if name not in TASKS:
+        raise unknown("task", name, TASKS)
+    return TASKS[name]

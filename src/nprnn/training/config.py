@@ -1,0 +1,71 @@
+"""The settings of a training run, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from nprnn.errors import ConfigError
+from nprnn.init.weights import Fan
+from nprnn.models import find_model
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train: the model, the optimiser and the schedule.
+
+    Attributes:
+        model: a model by its name in the paper: np-RNN, np-RNN-N2, IRNN, iRNN, nRNN, oRNN, gRNN, np-tanhRNN or LSTM.
+        hidden: H, hidden units; the paper has 100.
+        fan: what N is in the input weight's start, hidden units or inputs; the paper leaves it open.
+        seed: derives the start, the training data and their order.
+        batch: B, sequences in an update.
+        updates: length of the schedule, in updates.
+        lr: learning rate of plain stochastic gradient descent.
+        cool_at: fractions of the schedule at which the learning rate is divided by cool_by.
+        cool_by: what the learning rate is divided by.
+        clip: largest gradient: the joint norm of all parameters, or the absolute value of each entry; 0 for no
+        clipping. clip_by: what clip bounds, norm or value; the paper leaves it open.
+        eval_every: updates between evaluations on the test set (for the curve: nothing is chosen by them), each
+            followed by a checkpoint.
+    """
+
+    model: str = "np-RNN"
+    hidden: int = 100
+    fan: Fan = "hidden"
+    seed: int = 0
+    batch: int = 16
+    updates: int = 20_000
+    lr: float = 0.03
+    cool_at: tuple[float, ...] = (0.75,)
+    cool_by: float = 10.0
+    clip: float = 1.0
+    clip_by: Literal["norm", "value"] = "norm"
+    eval_every: int = 1000
+
+    def __post_init__(self) -> None:
+        # The registered spelling, so that one model has one name in records and folders.
+        object.__setattr__(self, "model", find_model(self.model))
+        object.__setattr__(self, "cool_at", tuple(self.cool_at))
+        for name in ("hidden", "batch", "updates", "eval_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("lr", "cool_by"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"{name} must be a finite number above 0, got {value}")
+        if not (math.isfinite(self.clip) and self.clip >= 0):
+            raise ConfigError(f"clip must be a finite number, 0 for none, got {self.clip}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be 0 or more, got {self.seed}")
+        if any(not 0 < f < 1 for f in self.cool_at) or list(self.cool_at) != sorted(self.cool_at):
+            raise ConfigError(f"cool_at must be rising fractions between 0 and 1, got {self.cool_at}")
+        for name, allowed in (("fan", ("hidden", "in")), ("clip_by", ("norm", "value"))):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} must be {' or '.join(map(repr, allowed))}, got {getattr(self, name)!r}")
+
+    def lr_at(self, update: int) -> float:
+        """The learning rate of the update with that number, the first being 0."""
+        cooled = sum(update >= round(fraction * self.updates) for fraction in self.cool_at)
+        return self.lr / self.cool_by**cooled
