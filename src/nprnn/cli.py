@@ -91,7 +91,8 @@ def command_train(words: list[str]) -> None:
     records = run.records()
     done = records[-1]["update"] if records else 0
     title = f"{config.model} on {name}"
-    console.print(f"{title}: {run.folder}" + (f", going on from update {done}" if 0 < done < last else ""))
+    state = "" if done == 0 else f", going on from update {done}" if done < last else ", finished before"
+    console.print(f"{title}: {run.folder}{state}", soft_wrap=True)
     progress = TrainingProgress(console, title, last, done, data.objective.headline)
     try:
         with progress:

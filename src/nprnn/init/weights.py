@@ -141,7 +141,8 @@ def orthogonal_(tensor: Tensor, *, generator: torch.Generator | None = None) -> 
         q, r = torch.linalg.qr(torch.randn(shape, dtype=torch.float64, device=device, generator=generator))
         # QR alone favours some matrices; with R's diagonal made positive the draw is uniform.
         signs = torch.where(torch.diagonal(r, dim1=-2, dim2=-1) < 0, -1.0, 1.0).to(q.dtype)
-        return q * signs[..., None, :]
+        uniform: Tensor = q * signs[..., None, :]
+        return uniform
 
     return _fill_square_(tensor, start)
 

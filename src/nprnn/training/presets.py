@@ -49,7 +49,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         ),
     },
     "mnist": {
-        "default": Preset("ten epochs", train={"batch": 100, "lr": 0.05, "updates": 6000, "eval_every": 600}),
+        "default": Preset("ten epochs", train={"batch": 100, "lr": 0.2, "updates": 6000, "eval_every": 600}),
         "paper": Preset(
             "section 4.3, np-RNN: batch 16, 100 epochs, SGD 1e-4 cooled by 10 after 33 and 66 epochs; no clip, which "
             "the paper leaves open",

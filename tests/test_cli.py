@@ -1,0 +1,238 @@
+"""The command line, end to end: train, resume, kill, eval, report, info; and every kind of bad input."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nprnn.cli import COMMANDS, main
+from test_tasks import write_images
+
+TINY = ["--length", "8", "--train-size", "200", "--test-size", "50", "--hidden", "10", "--batch", "5"]
+SHORT = [*TINY, "--updates", "20", "--eval-every", "10", "--threads", "1"]
+
+
+def nprnn(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "nprnn", *words], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def only_run(parent: Path) -> Path:
+    (folder,) = [p.parent for p in parent.glob("*/config.json")]
+    return folder
+
+
+def numbers(folder: Path) -> list[dict[str, object]]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "updates_per_second"} for line in lines]
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed, with boxes and line breaks taken out."""
+    captured = capsys.readouterr()
+    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", captured.out + captured.err).split())
+
+
+def run_main(words: list[str]) -> int:
+    try:
+        return main(words)
+    except SystemExit as stop:  # how the parser ends on a bad option
+        return int(stop.code or 0)
+
+
+def test_train_eval_report_through_real_processes(tmp_path: Path) -> None:
+    done = nprnn("train", "addition", "--model", "np-rnn", *SHORT, "--out", str(tmp_path / "runs"))
+    assert done.returncode == 0, done.stderr
+    assert "constant answer" in done.stdout
+    folder = only_run(tmp_path / "runs")
+    assert {p.name for p in folder.iterdir()} == {
+        "config.json",
+        "env.json",
+        "metrics.jsonl",
+        "checkpoint.safetensors",
+        "curve.png",
+    }
+    assert (folder / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    done = nprnn("eval", str(folder))
+    assert done.returncode == 0, done.stderr
+    result = json.loads((folder / "eval.json").read_text())
+    assert result["update"] == 20
+    assert result["sequences"] == 50
+    assert result["test"] == numbers(folder)[-1]["test"]
+    report = tmp_path / "page" / "report.html"
+    done = nprnn("report", str(tmp_path / "runs"), "--out", str(report))
+    assert done.returncode == 0, done.stderr
+    html = report.read_text()
+    assert "np-RNN, seed 0" in html
+    assert "data:image/png;base64," in html
+    assert not re.search(r"(src|href)=\"?https?:", html)
+
+
+def test_the_same_command_again_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "addition", *SHORT, "--out", str(tmp_path)]
+    assert main(words) == 0
+    before = numbers(only_run(tmp_path))
+    capsys.readouterr()
+    assert main(words) == 0
+    assert numbers(only_run(tmp_path)) == before
+    assert "finished before" in said(capsys)
+
+
+def test_stop_after_and_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "addition", *SHORT, "--out", str(tmp_path / "whole")]) == 0
+    words = ["train", "addition", *SHORT, "--out", str(tmp_path / "parts")]
+    assert main([*words, "--stop-after", "10"]) == 0
+    assert "10 of 20 updates" in said(capsys)
+    assert main(words) == 0
+    assert "going on from update 10" in said(capsys)
+    assert numbers(only_run(tmp_path / "parts")) == numbers(only_run(tmp_path / "whole"))
+
+
+def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
+    words = ["train", "addition", *TINY, "--updates", "1200", "--eval-every", "20", "--threads", "1"]
+    assert nprnn(*words, "--out", str(tmp_path / "whole")).returncode == 0
+    killed = tmp_path / "killed"
+    for _ in range(2):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nprnn", *words, "--out", str(killed)], stdout=subprocess.DEVNULL
+        )
+        before = sum(len(p.read_text().splitlines()) for p in killed.glob("*/metrics.jsonl"))
+        for _ in range(1200):
+            time.sleep(0.05)
+            lines = sum(len(p.read_text().splitlines()) for p in killed.glob("*/metrics.jsonl"))
+            if lines > before + 3 or process.poll() is not None:
+                break
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert nprnn(*words, "--out", str(killed)).returncode == 0
+    assert numbers(only_run(killed)) == numbers(only_run(tmp_path / "whole"))
+    a, b = (only_run(tmp_path / d) / "checkpoint.safetensors" for d in ("whole", "killed"))
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_ctrl_c_exits_130_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    words = ["train", "addition", *TINY, "--updates", "1000000", "--eval-every", "10", "--out", str(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-m", "nprnn", *words], stdout=subprocess.PIPE, text=True)
+    for _ in range(600):
+        time.sleep(0.05)
+        if list(tmp_path.glob("*/checkpoint.safetensors")):
+            break
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.search(r"the checkpoint of update \d+ is\s+kept", out)
+
+
+@pytest.mark.parametrize("options", [[], ["--rows"], ["--permute", "3"]])
+def test_images_from_any_idx_set(tmp_path: Path, options: list[str]) -> None:
+    write_images(tmp_path / "set")
+    words = ["train", "mnist", *options, "--data-dir", str(tmp_path / "set"), "--any-idx", "--hidden", "8"]
+    words += ["--batch", "10", "--updates", "6", "--eval-every", "3", "--model", "IRNN"]
+    assert main([*words, "--out", str(tmp_path / "runs")]) == 0
+    folder = only_run(tmp_path / "runs")
+    assert set(numbers(folder)[-1]["test"]) == {"accuracy", "cross_entropy"}  # type: ignore[call-overload]
+    assert main(["eval", str(folder)]) == 0
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "set").rename(moved)
+    assert main(["eval", str(folder)]) == 2
+    assert main(["eval", str(folder), "--data-dir", str(moved)]) == 0
+
+
+def test_ten_steps_are_learned(tmp_path: Path) -> None:
+    words = ["train", "addition", "--length", "10", "--train-size", "5000", "--test-size", "1000", "--threads", "1"]
+    words += ["--hidden", "40", "--updates", "1500", "--lr", "0.1", "--eval-every", "500", "--out", str(tmp_path)]
+    assert main(words) == 0
+    final = numbers(only_run(tmp_path))[-1]["test"]
+    assert final["mse"] < 0.03  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "unknown command 'trian'. Did you mean 'train'? Known: train, eval, report, info."),
+        (["train", "adition"], "unknown task 'adition'. Did you mean 'addition'?"),
+        (["train", "addition", "--model", "np-rn"], "unknown model 'np-rn'. Did you mean 'np-RNN'?"),
+        (["train", "addition", "--model", "irnn"], "could be 'IRNN' (identity) or 'iRNN'"),
+        (["train", "addition", "--modle", "IRNN"], "--model"),
+        (["train", "addition", "--preset", "papr"], "unknown preset of addition 'papr'. Did you mean 'paper'?"),
+        (["train", "addition", "--marks", "unifrm"], "invalid choice 'unifrm' for argument '--marks'"),
+        (["train", "addition", "--length", "1"], "length must be at least 2 to hold two marks"),
+        (["train", "addition", "--length", "ten"], "--length"),
+        (["train", "addition", "--hidden", "0"], "hidden must be at least 1, got 0"),
+        (["train", "addition", "--lr", "-1"], "lr must be a finite number above 0"),
+        (["train", "addition", "--threads", "0"], "threads must be at least 1"),
+        (["train", "addition", *TINY, "--stop-after", "0"], "stop_after must be at least 1"),
+        (["train", "addition", *TINY, "--batch", "201"], "batch 201 is larger than the training set of 200"),
+        (["train", "mnist", "--data-dir", "nowhere"], "--data-dir"),
+        (["train", "mnist", "--preset", "paper", "--model", "IRNN"], "RMSprop"),
+        (["eval", "nowhere"], "nowhere is not a run: it has no config.json"),
+        (["report", "nowhere"], "nowhere is not a run folder and holds none"),
+        (["report"], "runs"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else None,
+)
+def test_bad_input_is_told_in_words(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_main(words) == 2
+    output = said(capsys)
+    assert message in output
+    assert "Traceback" not in output
+
+
+def test_a_run_that_blows_up_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "addition", *SHORT, "--lr", "1e30", "--clip", "0", "--out", str(tmp_path)]
+    assert main(words) == 2
+    assert "try a smaller lr or clip" in said(capsys)
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = nprnn("eval", str(tmp_path), "--debug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_info_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info"]) == 0
+    told = said(capsys)
+    for word in ("torch", "kernel: reference", "instruction_set", "np-tanhRNN", "addition, mnist"):
+        assert word in told
+    assert main([]) == 0
+    assert all(f"nprnn {name}" in said(capsys) for name in [next(iter(COMMANDS))])
+    for words in (["train"], ["train", "addition", "--help"], ["eval", "--help"], ["report", "--help"]):
+        assert run_main(words) == 0
+        assert "nprnn" in said(capsys)
+    assert main(["--version"]) == 0
+
+
+def test_user_text_is_escaped_in_reports(tmp_path: Path) -> None:
+    assert main(["train", "addition", *SHORT, "--out", str(tmp_path)]) == 0
+    folder = only_run(tmp_path)
+    evil = folder.with_name("<script>alert(1)</script>".replace("/", "_"))
+    folder.rename(evil)
+    assert main(["report", str(evil), "--out", str(tmp_path / "r.html")]) == 0
+    assert "<script>" not in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_addition_over_a_hundred_steps(tmp_path: Path, seed: int) -> None:
+    done = nprnn("train", "addition", "--seed", str(seed), "--threads", "1", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert numbers(only_run(tmp_path))[-1]["test"]["mse"] < 0.02  # type: ignore[index]
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_rows_of_the_real_mnist(tmp_path: Path, mnist_dir: Path) -> None:
+    words = ["train", "mnist", "--rows", "--model", "np-rnn", "--data-dir", str(mnist_dir), "--threads", "1"]
+    done = nprnn(*words, "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert numbers(only_run(tmp_path))[-1]["test"]["accuracy"] >= 0.95  # type: ignore[index]

@@ -1,0 +1,90 @@
+"""Models by name: sizes, starts, heads, one effective bias."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nprnn.errors import ConfigError
+from nprnn.init import SCHEMES
+from nprnn.models import MODELS, build_model, count_parameters, find_model
+from nprnn.seeds import derive
+
+
+def test_the_names_are_the_papers_and_our_variant() -> None:
+    paper = {"np-RNN", "IRNN", "iRNN", "nRNN", "oRNN", "gRNN", "np-tanhRNN", "LSTM"}
+    assert set(MODELS) == paper | {"np-RNN-N2"}
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS if n != "LSTM"])
+def test_parameter_count_is_one_bias_a_unit(name: str) -> None:
+    model = build_model(name, 2, 1)
+    assert count_parameters(model) == 100 * 100 + 100 * 2 + 100 + 100 + 1
+    assert model.rnn.nonlinearity == SCHEMES[name].nonlinearity
+    x = torch.rand(5, 3, 2)
+    model(x).sum().backward()
+    assert model.rnn.bias_hh_l0.grad is None
+    assert (model.rnn.bias_hh_l0 == 0).all()
+
+
+def test_lstm_has_four_times_the_recurrent_parameters() -> None:
+    lstm = build_model("LSTM", 2, 1)
+    assert sum(p.numel() for n, p in lstm.rnn.named_parameters() if "weight" in n) == 4 * (100 * 100 + 100 * 2)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_output_is_the_equation(name: str) -> None:
+    model = build_model(name, 2, 3, hidden_size=7, generator=derive(0, "x")).double()
+    x = torch.randn(6, 4, 2, dtype=torch.float64)
+    y, _ = model.rnn(x)
+    want = y[-1] @ model.head.weight.T + model.head.bias
+    torch.testing.assert_close(model(x), want)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_lengths_pick_each_sequences_last_step(name: str) -> None:
+    model = build_model(name, 2, 3, hidden_size=7, generator=derive(0, "x"))
+    x = torch.randn(6, 3, 2)
+    got = model(x, torch.tensor([2, 6, 4]))
+    for b, n in enumerate((2, 6, 4)):
+        torch.testing.assert_close(got[b], model(x[:n, b : b + 1])[0])
+
+
+def test_one_seed_gives_one_start_and_a_shared_head_and_input_weight() -> None:
+    starts = {name: build_model(name, 2, 1, generator=derive(3, "start")) for name in SCHEMES}
+    again = build_model("np-RNN", 2, 1, generator=derive(3, "start"))
+    for a, b in zip(again.parameters(), starts["np-RNN"].parameters(), strict=True):
+        assert torch.equal(a, b)
+    for model in starts.values():
+        assert torch.equal(model.head.weight, starts["np-RNN"].head.weight)
+        assert torch.equal(model.rnn.weight_ih_l0, starts["np-RNN"].rnn.weight_ih_l0)
+    other = build_model("np-RNN", 2, 1, generator=derive(4, "start"))
+    assert not torch.equal(other.rnn.weight_hh_l0, again.rnn.weight_hh_l0)
+    lstms = [build_model("LSTM", 2, 1, generator=derive(3, "start")) for _ in range(2)]
+    for a, b in zip(lstms[0].parameters(), lstms[1].parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_positive_homogeneity_scaling_the_input_weight_only_rescales_the_head() -> None:
+    # Section 5 of our notes on the paper: zero biases and h_0 = 0 make the ReLU network positively homogeneous.
+    model = build_model("np-RNN", 2, 1, generator=derive(0, "x")).double()
+    x = torch.rand(20, 4, 2, dtype=torch.float64)
+    before = model(x)
+    with torch.no_grad():
+        model.rnn.weight_ih_l0 *= 3.5
+        model.head.weight /= 3.5
+    torch.testing.assert_close(model(x), before)
+
+
+@pytest.mark.parametrize(("given", "known"), [("np-rnn", "np-RNN"), ("NP-TANHRNN", "np-tanhRNN"), ("lstm", "LSTM")])
+def test_case_is_forgiven_where_it_leaves_no_doubt(given: str, known: str) -> None:
+    assert find_model(given) == known
+
+
+def test_unknown_and_doubtful_names() -> None:
+    with pytest.raises(ConfigError, match=r"'IRNN' \(identity\) or 'iRNN' \(0\.01 times the identity\)"):
+        find_model("irnn")
+    with pytest.raises(ConfigError, match=r"Did you mean 'np-tanhRNN'\? Known: np-RNN, "):
+        find_model("np-tanh-RNN")
+    with pytest.raises(ConfigError, match="hidden_size must be at least 1, got 0"):
+        build_model("IRNN", 2, 1, hidden_size=0)

@@ -1,0 +1,62 @@
+"""The package as built, with a C++ compiler and without one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import nprnn
+from conftest import ROOT
+from nprnn.ops.backends import instruction_sets
+
+
+def test_backend_status_tells_of_the_native_module() -> None:
+    status = nprnn.backend_status()
+    assert "in use" in status["reference"]
+    assert "built with" in status["native module"]
+    assert instruction_sets()[0] == "portable"
+
+
+def test_without_the_native_module_everything_else_works() -> None:
+    code = """
+import sys
+sys.modules["nprnn._native"] = None
+import nprnn, torch
+print(nprnn.backend_status()["native module"])
+print(nprnn.NPRNN(2, 4)(torch.rand(3, 1, 2))[0].shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "missing" in done.stdout
+    assert "C++ compiler" in done.stdout
+    assert "torch.Size([3, 1, 4])" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", [True, False])
+def test_a_wheel_is_built_with_and_without_a_compiler(
+    tmp_path: Path, compiler: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiler:
+        monkeypatch.setenv("CXX", str(tmp_path / "no-such-compiler"))
+    source = tmp_path / "source"
+    for name in ("src", "csrc"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    for name in ("pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(tmp_path), str(source)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "nprnn/py.typed" in names
+    assert any(name.startswith("nprnn/_native") and name.endswith(".so") for name in names) is compiler
+    assert wheel.stat().st_size < 1_000_000

@@ -1,0 +1,277 @@
+"""The loop against one written out by hand; schedule, order, resume; what happens when numbers blow up."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nprnn.configs import as_record, from_record
+from nprnn.errors import ConfigError, NonFiniteError, RunError
+from nprnn.models import build_model
+from nprnn.runs import Run
+from nprnn.seeds import derive
+from nprnn.tasks import Addition, Mnist
+from nprnn.training import PRESETS, TrainConfig, batches, evaluate, find_preset, restore, start_run, train
+
+TASK = Addition(length=6, train_size=40, test_size=30)
+CONFIG = TrainConfig(hidden=8, batch=4, updates=24, lr=0.05, eval_every=6, clip=0.5)
+
+
+def new_run(parent: Path, config: TrainConfig = CONFIG) -> tuple[Run, Any]:
+    data = TASK.load(config.seed)
+    return start_run("addition", TASK, config, data, parent), data
+
+
+def numbers(run: Run) -> list[dict[str, Any]]:
+    """The records without the speeds, which no two runs share."""
+    return [{k: v for k, v in record.items() if k != "updates_per_second"} for record in run.records()]
+
+
+@pytest.mark.parametrize("clip_by", ["norm", "value"])
+def test_the_loop_is_the_loop_written_out(tmp_path: Path, clip_by: str) -> None:
+    config = TrainConfig(hidden=8, batch=4, updates=24, lr=0.05, eval_every=6, clip=0.05, clip_by=clip_by)  # type: ignore[arg-type]
+    run, data = new_run(tmp_path, config)
+    got = train(config, data, run)
+
+    model = build_model("np-RNN", 2, 1, hidden_size=8, generator=derive(0, "start"))
+    for update in range(24):
+        epoch, k = divmod(update, 10)
+        order = torch.randperm(40, generator=derive(0, "order", epoch))
+        x, y, _ = data.train.batch(order[4 * k : 4 * k + 4])
+        loss = ((model(x)[:, 0] - y) ** 2).mean()
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        gradients = torch.autograd.grad(loss, parameters)
+        if clip_by == "norm":
+            norm = math.sqrt(sum(float(g.square().sum()) for g in gradients))
+            gradients = tuple(g * min(1.0, 0.05 / norm) for g in gradients)
+        else:
+            gradients = tuple(g.clamp(-0.05, 0.05) for g in gradients)
+        lr = 0.05 if update < 18 else 0.005
+        with torch.no_grad():
+            for p, g in zip(parameters, gradients, strict=True):
+                p -= lr * g
+    for (name, a), b in zip(got.named_parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_records_and_files(tmp_path: Path) -> None:
+    run, data = new_run(tmp_path)
+    model = train(CONFIG, data, run)
+    records = run.records()
+    assert [r["update"] for r in records] == [6, 12, 18, 24]
+    assert [r["lr"] for r in records] == pytest.approx([0.05, 0.05, 0.05, 0.005])
+    assert records[-1]["test"] == evaluate(model, data.test, data.objective)
+    env = json.loads((run.folder / "env.json").read_text())
+    assert env["torch"] == torch.__version__
+    assert env["threads"] == torch.get_num_threads()
+    config = json.loads((run.folder / "config.json").read_text())
+    assert config["train_config"]["lr"] == 0.05
+    assert config["data"] == data.fingerprint
+
+
+def test_evaluate_weighs_every_sequence_once() -> None:
+    data = Addition(length=6, train_size=1, test_size=1203).load(0)
+    model = build_model("np-RNN", 2, 1, hidden_size=5, generator=derive(0, "x"))
+    x, y, _ = data.test.batch(torch.arange(1203))
+    with torch.no_grad():
+        error = (model(x)[:, 0] - y).double()
+    got = evaluate(model, data.test, data.objective)
+    assert got["mse"] == pytest.approx(float(error.square().mean()), rel=1e-6)
+    assert got["within_0.04"] == pytest.approx(float((error.abs() < 0.04).double().mean()))
+    assert model.training
+
+
+def test_classification_objective(tmp_path: Path) -> None:
+    from test_tasks import write_images
+
+    write_images(tmp_path)
+    objective = Mnist(data_dir=tmp_path, any_idx=True).load(0).objective
+    output = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    y = torch.tensor([0, 2])
+    sums = objective.sums(output, y)
+    assert sums["accuracy"] == 1
+    want = math.log(math.exp(2) + 2) - 2 + math.log(math.e + 2)
+    assert sums["cross_entropy"] == pytest.approx(want)
+    assert float(objective.loss(output, y)) == pytest.approx(want / 2)
+
+
+@pytest.mark.parametrize("stops", [(6,), (7, 13), (1, 2, 3), (18, 23)])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path: Path, stops: tuple[int, ...]) -> None:
+    whole, data = new_run(tmp_path / "whole")
+    want = train(CONFIG, data, whole)
+    for stop in stops:
+        run, data = new_run(tmp_path / "parts")
+        train(CONFIG, data, run, stop_after=stop)
+        assert run.saved == stop
+    run, data = new_run(tmp_path / "parts")
+    got = train(CONFIG, data, run)
+    for a, b in zip(got.parameters(), want.parameters(), strict=True):
+        assert torch.equal(a, b)
+    planned = [r for r in numbers(run) if r["update"] % CONFIG.eval_every == 0]
+    assert [r["test"] for r in planned] == [r["test"] for r in numbers(whole)]
+
+
+def test_records_past_the_checkpoint_are_dropped_and_made_again(tmp_path: Path) -> None:
+    whole, data = new_run(tmp_path / "whole")
+    train(CONFIG, data, whole)
+    run, data = new_run(tmp_path / "killed")
+    train(CONFIG, data, run, stop_after=12)
+    # As after a kill between the record of update 18 and its checkpoint, in the middle of a line.
+    with (run.folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"update": 18, "loss": -1.0}) + '\n{"update": 24, "lo')
+    train(CONFIG, data, new_run(tmp_path / "killed")[0])
+    assert numbers(run) == numbers(whole)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    run, data = new_run(tmp_path)
+    train(CONFIG, data, run)
+    before = {p.name: p.stat().st_mtime_ns for p in run.folder.iterdir()}
+    train(CONFIG, data, new_run(tmp_path)[0])
+    assert {p.name: p.stat().st_mtime_ns for p in run.folder.iterdir()} == before
+
+
+@given(size=st.integers(1, 50), batch=st.integers(1, 50), seed=st.integers(0, 5), start=st.integers(0, 60))
+def test_every_epoch_is_a_permutation_and_any_update_can_come_first(
+    size: int, batch: int, seed: int, start: int
+) -> None:
+    batch = min(batch, size)
+    config = TrainConfig(batch=batch, seed=seed)
+    per_epoch = size // batch
+    all_of = [index.tolist() for _, index in batches(config, size, 0, 2 * per_epoch + start)]
+    for epoch in range(2):
+        seen = [i for index in all_of[epoch * per_epoch : (epoch + 1) * per_epoch] for i in index]
+        assert len(seen) == len(set(seen)) == per_epoch * batch
+    later = [(update, index.tolist()) for update, index in batches(config, size, start, 2 * per_epoch + start)]
+    assert later == list(enumerate(all_of))[start:]
+
+
+def test_schedule() -> None:
+    config = TrainConfig(updates=100, lr=1.0, cool_at=(0.33, 0.66))
+    rates = [config.lr_at(u) for u in range(100)]
+    assert rates == pytest.approx([1.0] * 33 + [0.1] * 33 + [0.01] * 34)
+
+
+@pytest.mark.parametrize("lr", [1e20, 1e38])
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path: Path, lr: float) -> None:
+    good, data = new_run(tmp_path)
+    train(CONFIG, data, good, stop_after=6)
+    kept = (good.folder / "checkpoint.safetensors").read_bytes()
+    wild = TrainConfig(hidden=8, batch=4, updates=60, lr=lr, eval_every=1000, clip=0.0)
+    # The good run's folder under wild settings: what a run would meet that blows up after its first checkpoint.
+    with pytest.raises(NonFiniteError, match=r"update \d+: .*keeps the checkpoint of update 6; try a smaller lr"):
+        train(wild, data, good)
+    assert (good.folder / "checkpoint.safetensors").read_bytes() == kept
+
+
+def test_restore_gives_the_model_back(tmp_path: Path) -> None:
+    run, data = new_run(tmp_path)
+    model = train(CONFIG, data, run)
+    restored = restore(run.folder)
+    assert restored.config == CONFIG
+    assert restored.task == TASK
+    assert restored.update == 24
+    for a, b in zip(restored.model.parameters(), model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_restore_refuses_other_data_and_unfinished_folders(tmp_path: Path) -> None:
+    run, data = new_run(tmp_path)
+    with pytest.raises(RunError, match="no checkpoint yet"):
+        restore(run.folder)
+    train(CONFIG, data, run)
+    path = run.folder / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "data": "0" * 64}))
+    with pytest.raises(RunError, match="fingerprints differ"):
+        restore(run.folder)
+    path.write_text(json.dumps({**config, "train_config": {**config["train_config"], "lrr": 1}}))
+    with pytest.raises(ConfigError, match=r"unknown setting 'lrr'\. Did you mean 'lr'"):
+        restore(run.folder)
+    path.write_text(json.dumps({k: v for k, v in config.items() if k != "task"}))
+    with pytest.raises(RunError, match=r"config\.json is damaged"):
+        restore(run.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "np-rn"}, "Did you mean 'np-RNN'"),
+        ({"lr": 0.0}, "lr must be a finite number above 0"),
+        ({"lr": float("nan")}, "lr must be a finite number above 0, got nan"),
+        ({"clip": -1.0}, "clip must be"),
+        ({"batch": 0}, "batch must be at least 1, got 0"),
+        ({"hidden": -1}, "hidden must be at least 1"),
+        ({"updates": 0}, "updates must be at least 1"),
+        ({"eval_every": 0}, "eval_every must be at least 1"),
+        ({"seed": -1}, "seed must be 0 or more"),
+        ({"cool_at": (0.5, 0.2)}, "rising fractions"),
+        ({"cool_at": (1.5,)}, "rising fractions"),
+        ({"clip_by": "size"}, "clip_by must be 'norm' or 'value'"),
+        ({"fan": "out"}, "fan must be 'hidden' or 'in'"),
+    ],
+)
+def test_impossible_settings(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        TrainConfig(**change)
+
+
+def test_batch_and_stop_must_fit(tmp_path: Path) -> None:
+    config = TrainConfig(hidden=8, batch=41, updates=4)
+    run, data = new_run(tmp_path, config)
+    with pytest.raises(ConfigError, match="batch 41 is larger than the training set of 40"):
+        train(config, data, run)
+    with pytest.raises(ConfigError, match="stop_after must be at least 1"):
+        train(CONFIG, data, run, stop_after=0)
+
+
+def test_settings_survive_json() -> None:
+    for name, presets in PRESETS.items():
+        for preset in presets.values():
+            config = TrainConfig(**preset.train)
+            assert from_record(TrainConfig, json.loads(json.dumps(as_record(config)))) == config
+            task = {"addition": Addition, "mnist": Mnist}[name](**preset.task)
+            assert from_record(type(task), json.loads(json.dumps(as_record(task)))) == task
+    mnist = Mnist(data_dir=Path("x"), any_idx=True, permute=3)
+    assert "data_dir" not in as_record(mnist)
+    both = json.loads(json.dumps({**as_record(mnist), **as_record(mnist, locations=True)}))
+    assert from_record(Mnist, both) == mnist
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"lr": "fast"}, "setting 'lr' must be .*float.*, got 'fast'"),
+        ({"batch": 1.5}, "setting 'batch' must be .*int.*, got 1.5"),
+        ({"batch": True}, "setting 'batch' must be"),
+        ({"clip_by": "size"}, "setting 'clip_by' must be"),
+        ({"cool_at": 0.5}, "setting 'cool_at' must be"),
+        ({"learning_rate": 1.0}, "unknown setting 'learning_rate'"),
+    ],
+)
+def test_settings_of_the_wrong_type(record: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        from_record(TrainConfig, record)
+
+
+def test_paper_preset_is_the_papers_protocol() -> None:
+    addition = TrainConfig(**find_preset("addition", "paper").train)
+    assert (addition.batch, addition.lr, addition.clip, addition.updates) == (1, 1e-3, 10.0, 1_000_000)
+    assert addition.lr_at(999_999) == 1e-3
+    mnist = TrainConfig(**find_preset("mnist", "paper").train)
+    assert mnist.updates == 100 * 60_000 // 16
+    epoch = 3750
+    assert [mnist.lr_at(e * epoch) for e in (0, 32, 33, 65, 66, 99)] == pytest.approx(
+        [1e-4, 1e-4, 1e-5, 1e-5, 1e-6, 1e-6]
+    )
+    with pytest.raises(ConfigError, match="RMSprop"):
+        find_preset("mnist", "paper").check_model("paper", "IRNN")
+    with pytest.raises(ConfigError, match=r"unknown preset of addition 'papr'\. Did you mean 'paper'"):
+        find_preset("addition", "papr")
