@@ -21,6 +21,9 @@ demo: $(VENV)/.installed
 	$(BIN)/nprnn train addition --preset demo --model np-RNN --out demo
 	$(BIN)/nprnn train addition --preset demo --model IRNN --out demo
 	$(BIN)/nprnn report demo --out demo/report.html
+	@echo "Open demo/report.html. Next, MNIST row by row, downloaded or from a folder with its four IDX files:"
+	@echo "  $(BIN)/nprnn train mnist --rows --model np-RNN --download"
+	@echo "  $(BIN)/nprnn train mnist --rows --model np-RNN --data-dir path/to/mnist"
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

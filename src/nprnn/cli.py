@@ -16,8 +16,15 @@ from rich.console import Console
 import nprnn
 from nprnn.errors import ConfigError, NprnnError, unknown
 from nprnn.models import MODELS, count_parameters
-from nprnn.reporting import Curve, TrainingProgress, find_runs, learning_curves, metrics_table, write_report
-from nprnn.runs import Run
+from nprnn.reporting import (
+    Curve,
+    TrainingProgress,
+    by_task,
+    find_runs,
+    learning_curves,
+    metrics_table,
+    write_report,
+)
 from nprnn.tasks import TASKS, TaskConfig, find_task
 from nprnn.training import PRESETS, TrainConfig, environment, evaluate, find_preset, restore, start_run, train
 
@@ -85,6 +92,8 @@ def command_train(words: list[str]) -> None:
     # The gradients of a contracting network decay into denormal numbers, which processors handle many times slower.
     torch.set_flush_denormal(True)
 
+    if getattr(options.task, "download", False):
+        console.print("downloading what is not in the cache yet", soft_wrap=True)
     data = options.task.load(config.seed)
     run = start_run(name, options.task, config, data, options.out)
     last = config.updates if options.stop_after is None else min(options.stop_after, config.updates)
@@ -108,7 +117,7 @@ def command_train(words: list[str]) -> None:
         {"test": curve.last, "constant answer": curve.baseline},
     )
     console.print(table)
-    console.print(f"learning curve: {picture}")
+    console.print(f"learning curve: {picture}", soft_wrap=True)
 
 
 def _parse_train(name: str, task_class: type[TaskConfig], words: list[str]) -> Any:
@@ -169,7 +178,7 @@ def command_eval(words: list[str]) -> None:
             {"test": metrics, "constant answer": restored.data.objective.baseline},
         )
     )
-    console.print(f"written to {path}")
+    console.print(f"written to {path}", soft_wrap=True)
 
 
 def command_report(words: list[str]) -> None:
@@ -183,8 +192,11 @@ def command_report(words: list[str]) -> None:
     options = tyro.cli(Arguments, prog="nprnn report", description=command_report.__doc__, args=words)
     if not options.runs:
         raise ConfigError("name at least one run folder, or a folder of runs")
-    runs: list[Run] = find_runs(options.runs)
-    console.print(f"{len(runs)} runs: {write_report(runs, options.out)}")
+    runs = find_runs(options.runs)
+    for group in by_task(runs):
+        rows = {f"{curve.label}, update {curve.records[-1]['update']}": curve.last for curve in group}
+        console.print(metrics_table(group[0].task, {**rows, "constant answer": group[0].baseline}))
+    console.print(f"{len(runs)} runs, report to open: {write_report(runs, options.out)}", soft_wrap=True)
 
 
 def command_info(words: list[str]) -> None:

@@ -26,7 +26,7 @@ class SequenceModel(nn.Module):
     Source: section 2, second equation.
     """
 
-    def __init__(self, rnn: nn.RNN | nn.LSTM, head: nn.Linear) -> None:
+    def __init__(self, rnn: RNN | nn.LSTM, head: nn.Linear) -> None:
         super().__init__()
         self.rnn = rnn
         self.head = head

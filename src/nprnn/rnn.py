@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,48 +11,80 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from nprnn.errors import InputError
 from nprnn.init import Scheme, find_scheme, init_rnn_
-from nprnn.ops import Nonlinearity, Save, rnn
+from nprnn.ops import Nonlinearity, Save, autocast_enabled, rnn
+
+Recurrent = TypeVar("Recurrent", bound=nn.Module)
 
 
-class RNN(nn.RNN):
+class RNN(nn.RNNBase):
     r"""``torch.nn.RNN`` on this package's operator: the same numbers, the same ``state_dict``, more ways to start.
 
     :math:`h_t = f(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})`. Arguments, shapes and defaults are torch's (tanh,
-    torch's random start: bit-equal weights under one ``torch.manual_seed``), and these are new:
+    torch's random start: bit-equal weights under one ``torch.manual_seed``), and the last three are new. The output is
+    kept for the backward pass, as cuDNN does: changing it in place makes ``backward`` raise.
+
+    It is a ``torch.nn.RNNBase`` but not a ``torch.nn.RNN``, because ``torch.compile`` refuses every subclass of that.
 
     Args:
-        *args: as for ``torch.nn.RNN``: input_size, hidden_size, num_layers, nonlinearity, bias, batch_first, ...
-        init: a start by the name of the paper's Table 1 (see ``nprnn.init.SCHEMES``) instead of torch's; unless
-            ``nonlinearity`` is given, it sets that too.
+        input_size: I.
+        hidden_size: H.
+        num_layers: layers on top of each other.
+        nonlinearity: ``"tanh"`` or ``"relu"``; None is that of ``init``, or tanh.
+        bias: whether there are biases.
+        batch_first: whether input and output are [B, T, ...] instead of [T, B, ...].
+        dropout: probability of dropping an output of every layer but the last.
+        bidirectional: whether a second set of weights runs from the end.
+        device: where the weights live.
+        dtype: their floating type.
+        init: a start by the name of the paper's Table 1 (see ``nprnn.init.SCHEMES``) instead of torch's.
         generator: source of the random numbers of ``init``.
-        save: ``"all"`` keeps every state for the backward pass, ``"sqrt"`` about √T of them and computes the rest
-        again. **kwargs: as for ``torch.nn.RNN``.
+        save: ``"all"`` keeps every state for the backward pass, ``"sqrt"`` about √T and computes the others again.
 
     Raises:
         ConfigError: unknown ``init``, or one for another nonlinearity.
         InputError: an unknown ``save``.
+        ValueError, TypeError: as ``torch.nn.RNN``.
 
     Source: section 2, first equation.
     """
 
     def __init__(
         self,
-        *args: Any,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str | None = None,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
         init: str | Scheme | None = None,
         generator: torch.Generator | None = None,
         save: Save = "all",
-        **kwargs: Any,
     ) -> None:
         if save not in ("all", "sqrt"):
             raise InputError(f"save must be 'all' or 'sqrt', got {save!r}")
-        if init is not None and len(args) < 4:
-            kwargs.setdefault("nonlinearity", find_scheme(init).nonlinearity)
-        super().__init__(*args, **kwargs)
+        self.nonlinearity = _nonlinearity(nonlinearity, init)
+        super().__init__(
+            f"RNN_{self.nonlinearity.upper()}",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+        )
         self.save = save
         if init is not None:
             init_rnn_(self, init, generator=generator)
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, input: Tensor | PackedSequence, hx: Tensor | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor]:
         """Run the sequence; see ``torch.nn.RNN`` for shapes.
@@ -66,6 +98,7 @@ class RNN(nn.RNN):
 
         Raises:
             RuntimeError, ValueError: as ``torch.nn.RNN`` on wrong shapes and dtypes.
+            InputError: no time step, or an ``hx`` of another dtype or device.
         """
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx)
@@ -81,6 +114,8 @@ class RNN(nn.RNN):
         return y.transpose(0, 1) if self.batch_first else y, h_n
 
     def _forward_packed(self, packed: PackedSequence, hx: Tensor | None) -> tuple[PackedSequence, Tensor]:
+        if packed.data.dim() != 2:
+            raise RuntimeError(f"input must have 2 dimensions, got {packed.data.dim()}")
         # The inner sequence is sorted already: padding it must not sort it back.
         x, lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
         hx = None if hx is None else self.permute_hidden(hx, packed.sorted_indices)
@@ -99,7 +134,7 @@ class RNN(nn.RNN):
             )
         self.check_hidden_size(hx, (self.num_layers * len(directions), x.shape[1], self.hidden_size))
         weight_dtype = self.weight_ih_l0.dtype
-        if x.dtype != weight_dtype and not torch.is_autocast_enabled(x.device.type):
+        if x.dtype != weight_dtype and not autocast_enabled(x.device.type):
             raise ValueError(
                 f"RNN input dtype ({x.dtype}) does not match weight dtype ({weight_dtype}). "
                 f"Convert input: input.to({weight_dtype}), or convert model: model.to({x.dtype})"
@@ -121,8 +156,16 @@ class RNN(nn.RNN):
                 finals.append(h_n)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
             if self.dropout > 0 and layer < self.num_layers - 1:
-                x = functional.dropout(x, self.dropout, self.training)
+                x = self._drop(x, lengths)
         return x, torch.stack(finals)
+
+    def _drop(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        if lengths is None:
+            return functional.dropout(x, self.dropout, self.training)
+        # On packed data, as torch does: the same mask under one seed.
+        packed = pack_padded_sequence(x, lengths)
+        dropped = functional.dropout(packed.data, self.dropout, self.training)
+        return pad_packed_sequence(PackedSequence(dropped, packed.batch_sizes))[0]
 
     def _weights(self, suffix: str) -> tuple[Tensor, Tensor, Tensor | None]:
         # By name at every call, so that parametrizations and torch.func.functional_call are seen.
@@ -153,27 +196,36 @@ class NPRNN(RNN):
 
 
 class RNNCell(nn.RNNCell):
-    r"""``torch.nn.RNNCell`` on this package's operator: one step, :math:`h' = f(W_{ih} x + b_{ih} + W_{hh} h +
-    b_{hh})`.
+    r"""``torch.nn.RNNCell`` on our operator, one step: :math:`h' = f(W_{ih} x + b_{ih} + W_{hh} h + b_{hh})`.
 
     Args:
-        *args: as for ``torch.nn.RNNCell``: input_size, hidden_size, bias, nonlinearity, ...
-        init: a start by the name of the paper's Table 1 instead of torch's; unless ``nonlinearity`` is given, it sets
-        that. generator: source of the random numbers of ``init``.
-        **kwargs: as for ``torch.nn.RNNCell``.
+        input_size: I.
+        hidden_size: H.
+        bias: whether there are biases.
+        nonlinearity: ``"tanh"`` or ``"relu"``; None is that of ``init``, or tanh.
+        device: where the weights live.
+        dtype: their floating type.
+        init: a start by the name of the paper's Table 1 instead of torch's.
+        generator: source of the random numbers of ``init``.
 
     Raises:
         ConfigError: unknown ``init``, or one for another nonlinearity.
+        ValueError: an unknown nonlinearity.
     """
 
     def __init__(
-        self, *args: Any, init: str | Scheme | None = None, generator: torch.Generator | None = None, **kwargs: Any
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        init: str | Scheme | None = None,
+        generator: torch.Generator | None = None,
     ) -> None:
-        if init is not None and len(args) < 4:
-            kwargs.setdefault("nonlinearity", find_scheme(init).nonlinearity)
-        super().__init__(*args, **kwargs)
-        if self.nonlinearity not in ("relu", "tanh"):
-            raise ValueError(f"Unknown nonlinearity '{self.nonlinearity}'. Select from 'tanh' or 'relu'.")
+        super().__init__(input_size, hidden_size, bias, _nonlinearity(nonlinearity, init), device, dtype)
         if init is not None:
             init_rnn_(self, init, generator=generator)
 
@@ -197,15 +249,29 @@ class RNNCell(nn.RNNCell):
         x = input if input.dim() == 2 else input.unsqueeze(0)
         if hx is None:
             hx = x.new_zeros(x.shape[0], self.hidden_size)
+        elif hx.dim() != input.dim():
+            raise InputError(
+                f"hx must be [B, H] for an input [B, I], or [H] for an input [I]; got {tuple(hx.shape)} for "
+                f"{tuple(input.shape)}"
+            )
         elif input.dim() == 1:
             hx = hx.unsqueeze(0)
         bias = self.bias_ih + self.bias_hh if self.bias else None
-        f: Nonlinearity = "relu" if self.nonlinearity == "relu" else "tanh"
+        f = _nonlinearity(self.nonlinearity, None)
         _, h = rnn(x.unsqueeze(0), hx, self.weight_ih, self.weight_hh, bias, nonlinearity=f)
         return h if input.dim() == 2 else h.squeeze(0)
 
 
-def freeze_bias_hh_(module: nn.Module) -> nn.Module:
+def _nonlinearity(name: str | None, init: str | Scheme | None) -> Nonlinearity:
+    name = name or ("tanh" if init is None else find_scheme(init).nonlinearity)
+    if name == "tanh":
+        return "tanh"
+    if name == "relu":
+        return "relu"
+    raise ValueError(f"Unknown nonlinearity '{name}'. Select from 'tanh' or 'relu'.")
+
+
+def freeze_bias_hh_(module: Recurrent) -> Recurrent:
     """Fix every ``bias_hh`` at 0 and stop its gradient, so that the module has one effective bias, as in the paper.
 
     Args:

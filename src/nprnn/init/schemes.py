@@ -105,15 +105,17 @@ def init_rnn_(
     Source: Table 1, Eqs. 9 and 10.
     """
     scheme = find_scheme(scheme)
-    if not isinstance(module, (nn.RNN, nn.RNNCell)):
+    kind = getattr(module, "mode", None) if isinstance(module, nn.RNNBase) else None
+    if not (kind in ("RNN_TANH", "RNN_RELU") or isinstance(module, nn.RNNCell)):
         raise InputError(
             f"init_rnn_ fits torch.nn.RNN, torch.nn.RNNCell and their subclasses, got {type(module).__name__}; "
             "for other modules call the functions of nprnn.init on their weights"
         )
-    if module.nonlinearity != scheme.nonlinearity:
+    nonlinearity = str(module.nonlinearity)
+    if nonlinearity != scheme.nonlinearity:
         raise ConfigError(
             f"scheme {scheme.name!r} is a start for nonlinearity={scheme.nonlinearity!r}, but this module has "
-            f"{module.nonlinearity!r} (torch's default is 'tanh'). Build it with nonlinearity={scheme.nonlinearity!r}, "
+            f"{nonlinearity!r} (torch's default is 'tanh'). Build it with nonlinearity={scheme.nonlinearity!r}, "
             "or choose another scheme"
         )
     with torch.no_grad():
@@ -126,12 +128,12 @@ def init_rnn_(
     return module
 
 
-def _layers(module: nn.RNN | nn.RNNCell) -> Iterator[tuple[Tensor, Tensor, list[Tensor]]]:
-    if isinstance(module, nn.RNNCell):
-        suffixes = [""]
-    else:
+def _layers(module: nn.Module) -> Iterator[tuple[Tensor, Tensor, list[Tensor]]]:
+    if isinstance(module, nn.RNNBase):
         directions = ("", "_reverse") if module.bidirectional else ("",)
         suffixes = [f"_l{layer}{direction}" for layer in range(module.num_layers) for direction in directions]
+    else:
+        suffixes = [""]
     parameters = dict(module.named_parameters(recurse=False))
     for suffix in suffixes:
         names = [kind + suffix for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]

@@ -74,7 +74,7 @@ def rnn(
     """
     _check(x, h0, weight_ih, weight_hh, bias, lengths, nonlinearity, linear_units, save)
     kind = x.device.type
-    if torch.is_autocast_enabled(kind):
+    if autocast_enabled(kind):
         x, h0, weight_ih, weight_hh = (_cast(v, kind) for v in (x, h0, weight_ih, weight_hh))
         bias = None if bias is None else _cast(bias, kind)
     inputs = (x, h0, weight_ih, weight_hh, bias, lengths)
@@ -122,6 +122,11 @@ def _rnn_sqrt(
         left = None if lengths is None else (lengths - start).clamp(0, length)
         ys[start], h = _call(chunk, h, weight_ih, weight_hh, bias, left, nonlinearity, reverse, linear_units, True)
     return torch.cat([ys[start] for start in starts], -3), h
+
+
+def autocast_enabled(kind: str) -> bool:
+    """Whether autocast is on for a kind of device; never for one that has none, such as meta."""
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def _cast(v: Tensor, kind: str) -> Tensor:

@@ -55,6 +55,19 @@ def find_runs(paths: Sequence[Path]) -> list[Run]:
     return runs
 
 
+def by_task(runs: Sequence[Run]) -> list[list[Curve]]:
+    """The curves of some runs, those of one task setting together.
+
+    Raises:
+        RunError: nothing evaluated yet, or a damaged run.
+    """
+
+    def key(curve: Curve) -> tuple[str, str]:
+        return curve.task, curve.headline
+
+    return [list(group) for _, group in itertools.groupby(sorted(map(Curve.of, runs), key=key), key=key)]
+
+
 def write_report(runs: Sequence[Run], path: Path) -> Path:
     """Write the report of some runs, a section per task setting.
 
@@ -70,13 +83,11 @@ def write_report(runs: Sequence[Run], path: Path) -> Path:
     """
     import jinja2
 
-    curves = sorted((Curve.of(run) for run in runs), key=lambda c: (c.task, c.headline))
     groups = []
-    for (task, _), members in itertools.groupby(curves, key=lambda c: (c.task, c.headline)):
-        group = list(members)
+    for group in by_task(runs):
         groups.append(
             {
-                "task": task,
+                "task": group[0].task,
                 "curves": group,
                 "metrics": list(dict.fromkeys(name for curve in group for name in curve.last)),
                 "baseline": group[0].baseline,
