@@ -113,7 +113,7 @@ class Addition:
             test=self._draw(self.test_size, derive(0, "addition", "test", self.length, self.marks)),
             input_size=2,
             output_size=1,
-            objective=regression(0.04, {"mse": 1 / 6, "within_0.04": 1 - 0.96**2}),
+            objective=regression({"mse": 1 / 6, "within_0.04": 1 - 0.96**2}, within=0.04),
             fingerprint=hashlib.sha256(repr(("addition, version 1", self)).encode()).hexdigest(),
         )
 

@@ -6,12 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class Batch(NamedTuple):
-    """x [T, B, I], y [B] (numbers or class indices), and lengths [B] or None where all sequences have T steps."""
+    """Some sequences.
+
+    Attributes:
+        x: inputs [T, B, I].
+        y: targets: classes [B] or numbers [B] or [B, O]; with one target a step, classes [T, B] or numbers [T, B, O].
+        lengths: integers [B], steps of each sequence, or None where all have T.
+    """
 
     x: Tensor
     y: Tensor
@@ -32,12 +38,12 @@ class Split(Protocol):
 
 @dataclass(frozen=True)
 class Objective:
-    """What to minimise and what to report.
+    """What to minimise and what to report, over rows: a row is a sequence, or a step where each has a target.
 
     Attributes:
-        loss: mean loss of outputs [B, O] against targets [B].
-        sums: sums over a batch, by metric name; divided by the number of sequences they are the metrics.
-        headline: the metric to watch.
+        loss: mean loss of outputs [M, O] against targets [M] or [M, O].
+        sums: sums over rows, by metric name; divided by the number of rows they are the metrics.
+        headline: the metric to watch, and to choose by on the validation set.
         higher_is_better: of the headline.
         baseline: what a constant answer scores, by metric name.
     """
@@ -50,8 +56,30 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class Standardisation:
+    """x is fed as (x - mean) / scale, feature by feature; both [I], fitted on the training set."""
+
+    mean: Tensor
+    scale: Tensor
+
+
+@dataclass(frozen=True)
 class TaskData:
-    """A task made ready: its sets, its sizes, its objective, and a fingerprint of the data."""
+    """A task made ready.
+
+    Attributes:
+        train: what is trained on.
+        valid: what choices are made on; None where all else is trained on.
+        test: what is reported and never chosen by.
+        input_size: I.
+        output_size: O.
+        objective: what to minimise and report.
+        fingerprint: a hash of all of the data.
+        steps_have_targets: whether ``y`` has a target for every step.
+        class_names: of a classification, in the order of the classes.
+        standardisation: how inputs are scaled; it becomes part of the model.
+        about: what was found, in lines for a person.
+    """
 
     train: Split
     test: Split
@@ -59,6 +87,11 @@ class TaskData:
     output_size: int
     objective: Objective
     fingerprint: str
+    valid: Split | None = None
+    steps_have_targets: bool = False
+    class_names: tuple[str, ...] | None = None
+    standardisation: Standardisation | None = None
+    about: tuple[str, ...] = ()
 
 
 class TaskConfig(Protocol):
@@ -69,30 +102,50 @@ class TaskConfig(Protocol):
         ...
 
 
-def regression(within: float, baseline: Mapping[str, float]) -> Objective:
-    """Squared error; reports ``mse`` and the share ``within_<tolerance>`` of absolute errors below the tolerance.
+def regression(baseline: Mapping[str, float], *, within: float | None = None) -> Objective:
+    """Squared error; reports ``mse``, and with a tolerance the share ``within_<tolerance>`` of smaller absolute errors.
+
+    Args:
+        baseline: what a constant answer scores.
+        within: the tolerance, in units of y.
+
+    Returns:
+        The objective, for numbers [M] or [M, O].
 
     Source: section 3 (loss), 4.1 (a sequence counts as solved when the absolute error is below 0.04).
     """
 
     def loss(output: Tensor, y: Tensor) -> Tensor:
-        return torch.nn.functional.mse_loss(output[:, 0], y)
+        return functional.mse_loss(output, y.view_as(output))
 
     def sums(output: Tensor, y: Tensor) -> Mapping[str, float]:
-        error = (output[:, 0] - y).double()
-        return {"mse": float(error.square().sum()), f"within_{within}": float((error.abs() < within).sum())}
+        error = (output - y.view_as(output)).double()
+        totals = {"mse": float(error.square().mean(-1).sum())}
+        if within is not None:
+            totals[f"within_{within}"] = float((error.abs() < within).all(-1).sum())
+        return totals
 
     return Objective(loss, sums, "mse", False, baseline)
 
 
-def classification(baseline: Mapping[str, float]) -> Objective:
-    """Cross-entropy (nats); reports ``accuracy`` and ``cross_entropy``. Source: section 3."""
+def classification(baseline: Mapping[str, float], *, class_weights: Tensor | None = None) -> Objective:
+    """Cross-entropy (nats); reports ``accuracy`` and ``cross_entropy``, both unweighted.
+
+    Args:
+        baseline: what a constant answer scores.
+        class_weights: weight of each class in the loss [O]; None weighs all alike.
+
+    Returns:
+        The objective, for classes [M].
+
+    Source: section 3.
+    """
 
     def loss(output: Tensor, y: Tensor) -> Tensor:
-        return torch.nn.functional.cross_entropy(output, y)
+        return functional.cross_entropy(output, y, class_weights)
 
     def sums(output: Tensor, y: Tensor) -> Mapping[str, float]:
-        entropy = torch.nn.functional.cross_entropy(output.double(), y, reduction="sum")
+        entropy = functional.cross_entropy(output.double(), y, reduction="sum")
         return {"accuracy": float((output.argmax(-1) == y).sum()), "cross_entropy": float(entropy)}
 
     return Objective(loss, sums, "accuracy", True, baseline)
