@@ -217,7 +217,7 @@ TRANSFORMS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize("which", itertools.product((None, 0), repeat=3), ids=str)
+@pytest.mark.parametrize("which", list(itertools.product((None, 0), repeat=3)), ids=str)
 def test_torch_func_and_vmap_over_the_module(which: tuple[int | None, ...], transform: str) -> None:
     # torch.nn.RNN has no batching rule: row by row instead.
     ours, theirs = pair(**DEEP)

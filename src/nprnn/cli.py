@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    threads = torch.get_num_threads()
+    # The gradients of a contracting network decay into denormal numbers, which processors handle many times slower.
+    torch.set_flush_denormal(True)
     try:
         if not words or words[0] in ("-h", "--help", "help"):
             console.print(_help())
@@ -59,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    finally:
+        # Whoever calls this from Python gets torch back as it was.
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
     return 0
 
 
@@ -89,9 +96,6 @@ def command_train(words: list[str]) -> None:
         if options.threads < 1:
             raise ConfigError(f"threads must be at least 1, got {options.threads}")
         torch.set_num_threads(options.threads)
-    # The gradients of a contracting network decay into denormal numbers, which processors handle many times slower.
-    torch.set_flush_denormal(True)
-
     if getattr(options.task, "download", False):
         console.print("downloading what is not in the cache yet", soft_wrap=True)
     data = options.task.load(config.seed)
