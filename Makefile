@@ -18,8 +18,8 @@ $(VENV)/.tested: $(VENV)/.installed
 
 # Trains np-RNN and IRNN on the addition problem (no download) and leaves demo/report.html to open.
 demo: $(VENV)/.installed
-	$(BIN)/nprnn train addition --preset demo --model np-RNN --out demo
-	$(BIN)/nprnn train addition --preset demo --model IRNN --out demo
+	$(BIN)/nprnn train addition --preset quick --model np-RNN --out demo
+	$(BIN)/nprnn train addition --preset quick --model IRNN --out demo
 	$(BIN)/nprnn report demo --out demo/report.html
 	@echo "Open demo/report.html. Next, MNIST row by row, downloaded or from a folder with its four IDX files:"
 	@echo "  $(BIN)/nprnn train mnist --rows --model np-RNN --download"

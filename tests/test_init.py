@@ -157,6 +157,7 @@ def test_distribution(fill: Fill, shape: tuple[int, ...], options: dict[str, Any
     assert has_variance(w, variance)
     assert has_mean_zero(w, variance)
     assert is_normal(w, variance)
+    torch.testing.assert_close(w, math.sqrt(variance) * randn(*shape, seed=11), rtol=1e-5, atol=0)
     # The checks have teeth: a draw that is wider, shifted, or uniform with the same variance fails.
     assert not has_variance(w * 1.05, variance)
     assert not has_mean_zero(w + 0.1 * math.sqrt(variance), variance)
@@ -184,8 +185,8 @@ def test_normalized_gaussian_has_spectral_radius_one_and_no_symmetry(n: int) -> 
 @pytest.mark.parametrize("n", [3, 6])
 def test_orthogonal_is_orthogonal_and_uniform(n: int) -> None:
     w, naive = filled(init.orthogonal_, 4000, n, n), torch.linalg.qr(randn(4000, n, n)).Q
-    for q in (w, naive):
-        torch.testing.assert_close(q @ q.mT, EYE[:n, :n].expand_as(q), rtol=0, atol=1e-13)
+    torch.testing.assert_close(w @ w.mT, EYE[:n, :n].expand_as(w), rtol=0, atol=1e-13)
+    assert ((w.mT @ randn(4000, n, n)).diagonal(dim1=-2, dim2=-1) > 0).all()  # R's diagonal is positive
     signs = torch.linalg.det(w).round()
     assert set(signs.tolist()) == {-1.0, 1.0}
     assert has_mean_zero(signs, 1.0)
@@ -224,7 +225,6 @@ def test_independent_draws_from_the_generator_alone_or_the_global_one(name: str)
 def test_meta_tensors_draw_nothing_and_what_is_no_weight_is_refused(name: str) -> None:
     tensor, g = torch.empty(3, 3, device="meta"), seeded(0)
     assert EVERY[name](tensor, generator=g) is tensor
-    assert tensor.is_meta
     assert torch.equal(g.get_state(), seeded(0).get_state())
     with pytest.raises(InputError, match=r"shape \(4,\)"):
         EVERY[name](torch.empty(4))
@@ -347,3 +347,17 @@ def test_defaults_own_schemes_and_the_frozen_bias() -> None:
     fixed = [[name for name, p in m.named_parameters() if not p.requires_grad] for m in (ours, frozen)]
     assert fixed == [[], ["bias_hh_l0"]]
     assert (frozen.bias_hh_l0 == 0).all()
+
+
+def test_a_refused_module_is_left_as_it_was() -> None:
+    for name in ("weight_hh_l1", "bias_ih_l0"):
+        module = nn.RNN(2, 3, 2, nonlinearity="relu")
+        before = {k: v.clone() for k, v in module.state_dict().items()}
+        generator = torch.Generator().manual_seed(0)
+        state = generator.get_state()
+        prune.identity(module, name)
+        with pytest.raises(InputError, match=f"{name} not found"):
+            init_rnn_(module, "np-RNN", generator=generator)
+        assert torch.equal(generator.get_state(), state)
+        after = {k.removesuffix("_orig"): v for k, v in module.state_dict().items() if not k.endswith("_mask")}
+        assert all(torch.equal(after[k], v) for k, v in before.items())

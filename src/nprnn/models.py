@@ -1,15 +1,19 @@
-"""The models of the paper's Table 1 by name: a recurrent layer and a linear head on its last state."""
+"""The models of the paper's Table 1 by name: a recurrent layer and a linear head on its states."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nprnn.errors import ConfigError, unknown
 from nprnn.init import SCHEMES, init_rnn_, output_weight_
 from nprnn.init.weights import Fan
 from nprnn.rnn import RNN, freeze_bias_hh_
+
+At = Literal["last", "mean", "each"]
 
 MODELS: dict[str, str] = {name: scheme.description for name, scheme in SCHEMES.items()} | {
     "LSTM": "long short-term memory with forget gate, four times the parameters"
@@ -17,27 +21,91 @@ MODELS: dict[str, str] = {name: scheme.description for name, scheme in SCHEMES.i
 
 
 class SequenceModel(nn.Module):
-    """:math:`o = W_{yh} h_T + b_y`: a linear head on the state after the last step of each sequence.
+    """:math:`o_t = W_{yh} h_t + b_y`: a linear head on the states of a recurrent layer.
 
     Args:
         rnn: a one-directional RNN or LSTM that takes [T, B, I].
         head: H to O.
+        mean: subtracted from the inputs [I], or None.
+        scale: what the inputs are divided by then [I], or None. Both are part of the state_dict, so that whoever has
+            the weights has the scaling too.
 
     Source: section 2, second equation.
     """
 
-    def __init__(self, rnn: RNN | nn.LSTM, head: nn.Linear) -> None:
+    input_mean: Tensor | None
+    input_scale: Tensor | None
+
+    def __init__(
+        self, rnn: RNN | nn.LSTM, head: nn.Linear, mean: Tensor | None = None, scale: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.rnn = rnn
         self.head = head
+        self.register_buffer("input_mean", mean)
+        self.register_buffer("input_scale", scale)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Outputs [B, O] for inputs [T, B, I]; ``lengths`` [B] are the steps of each sequence, None for all T."""
-        packed = x if lengths is None else pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
-        _, last = self.rnn(packed)
-        state = last[0] if isinstance(last, tuple) else last
-        output: Tensor = self.head(state[-1])
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, *, at: At = "last", truncate: int | None = None
+    ) -> Tensor:
+        """Outputs of a batch.
+
+        Args:
+            x: inputs [T, B, I].
+            lengths: steps of each sequence [B], 1..T; None means all T.
+            at: ``"last"``: the output after each sequence's last step; ``"mean"``: the mean of its outputs over its
+                steps; ``"each"``: the output after every step.
+            truncate: let gradients flow within segments of so many steps only (truncated backpropagation through time);
+                None means through all.
+
+        Returns:
+            [B, O], or [T, B, O] for ``"each"`` (meaningless beyond a sequence's length).
+        """
+        if self.input_mean is not None and self.input_scale is not None:
+            x = (x - self.input_mean) / self.input_scale
+        y, last = self._states(x, lengths, truncate)
+        if at == "last":
+            state = last
+        elif at == "mean":
+            # The head is linear: the mean of the outputs is the output of the mean. States beyond the end are 0.
+            state = y.mean(0) if lengths is None else y.sum(0) / lengths.to(y)[:, None]
+        else:
+            state = y
+        output: Tensor = self.head(state)
         return output
+
+    def _states(self, x: Tensor, lengths: Tensor | None, truncate: int | None) -> tuple[Tensor, Tensor]:
+        """All states [T, B, H] and the last of each sequence [B, H]."""
+        if truncate is None or truncate >= len(x):
+            y, ends_at = self._run(x, lengths, None)
+            return y, ends_at[0][-1]
+        ys: list[Tensor] = []
+        state: tuple[Tensor, ...] | None = None
+        for start in range(0, len(x), truncate):
+            part = x[start : start + truncate]
+            left = None if lengths is None else (lengths - start).clamp(0, len(part))
+            y, state = self._run(part, left, None if state is None else tuple(v.detach() for v in state))
+            ys.append(y)
+        y = torch.cat(ys)
+        # Not the final state: a sequence that ended in an earlier segment has had its gradient cut off from that.
+        ends = torch.full((x.shape[1],), len(x) - 1) if lengths is None else lengths - 1
+        return y, y[ends, torch.arange(x.shape[1])]
+
+    def _run(
+        self, x: Tensor, lengths: Tensor | None, state: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        if isinstance(self.rnn, RNN):
+            y, h_n = self.rnn.forward_padded(x, lengths, None if state is None else state[0])
+            return y, (h_n,)
+        if lengths is None:
+            y, new = self.rnn(x, state)
+            return y, new
+        # torch packs no empty sequence: run those of no step for one, and take their old state back.
+        some = (lengths > 0)[:, None]
+        packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), enforce_sorted=False)
+        packed_y, new = self.rnn(packed, state)
+        y = pad_packed_sequence(packed_y, total_length=len(x))[0] * some
+        return y, new if state is None else tuple(torch.where(some, a, b) for a, b in zip(new, state, strict=True))
 
 
 def find_model(name: str) -> str:
@@ -66,6 +134,8 @@ def build_model(
     *,
     hidden_size: int = 100,
     fan: Fan = "hidden",
+    mean: Tensor | None = None,
+    scale: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> SequenceModel:
     """A model of Table 1 at its start: biases 0, one effective bias in the recurrent layer.
@@ -76,6 +146,8 @@ def build_model(
         output_size: O, numbers or classes out.
         hidden_size: H; the paper has 100 everywhere.
         fan: what N is in the input weight (``nprnn.init.input_weight_``).
+        mean: subtracted from the inputs [I], or None.
+        scale: what the inputs are divided by then [I], or None.
         generator: source of the random numbers. One seed gives all models but the LSTM the same head and input weight.
 
     Returns:
@@ -98,11 +170,11 @@ def build_model(
         lstm = nn.LSTM(input_size, hidden_size)
         for parameter in lstm.parameters():
             nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5, generator=generator)
-        return SequenceModel(lstm, head)
+        return SequenceModel(lstm, head, mean, scale)
     scheme = SCHEMES[name]
     rnn = RNN(input_size, hidden_size, nonlinearity=scheme.nonlinearity)
     freeze_bias_hh_(init_rnn_(rnn, scheme, fan=fan, generator=generator))
-    return SequenceModel(rnn, head)
+    return SequenceModel(rnn, head, mean, scale)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -108,9 +108,9 @@ class RNN(nn.RNNBase):
             kind = "unbatched 2-D" if input.dim() == 2 else "batched 3-D"
             raise RuntimeError(f"For {kind} input, hx should also be {input.dim()}-D but got {hx.dim()}-D tensor")
         if input.dim() == 2:
-            y, h_n = self._layers(input.unsqueeze(1), None if hx is None else hx.unsqueeze(1), None)
+            y, h_n = self.forward_padded(input.unsqueeze(1), None, None if hx is None else hx.unsqueeze(1))
             return y.squeeze(1), h_n.squeeze(1)
-        y, h_n = self._layers(input.transpose(0, 1) if self.batch_first else input, hx, None)
+        y, h_n = self.forward_padded(input.transpose(0, 1) if self.batch_first else input, None, hx)
         return y.transpose(0, 1) if self.batch_first else y, h_n
 
     def _forward_packed(self, packed: PackedSequence, hx: Tensor | None) -> tuple[PackedSequence, Tensor]:
@@ -119,12 +119,29 @@ class RNN(nn.RNNBase):
         # The inner sequence is sorted already: padding it must not sort it back.
         x, lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
         hx = None if hx is None else self.permute_hidden(hx, packed.sorted_indices)
-        y, h_n = self._layers(x, hx, lengths)
+        y, h_n = self.forward_padded(x, lengths, hx)
         data = pack_padded_sequence(y, lengths).data
         result = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
         return result, self.permute_hidden(h_n, packed.unsorted_indices)
 
-    def _layers(self, x: Tensor, hx: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward_padded(
+        self, x: Tensor, lengths: Tensor | None = None, hx: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run sequences of different lengths without packing them.
+
+        Args:
+            x: [T, B, I] (whatever ``batch_first`` says); beyond a sequence's length it is not looked at.
+            lengths: integers [B], 0..T, in any order; None means all T.
+            hx: initial states [layers * directions, B, H]; None means 0.
+
+        Returns:
+            The last layer's states [T, B, directions * H], 0 beyond a sequence's length, and the final states
+            [layers * directions, B, H], each at the end of its sequence.
+
+        Raises:
+            RuntimeError, ValueError: as ``forward``.
+            InputError: likewise, and for ``lengths`` that are not integers [B].
+        """
         directions = ("", "_reverse") if self.bidirectional else ("",)
         if hx is None:
             hx = x.new_zeros(self.num_layers * len(directions), x.shape[1], self.hidden_size)
@@ -162,10 +179,11 @@ class RNN(nn.RNNBase):
     def _drop(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         if lengths is None:
             return functional.dropout(x, self.dropout, self.training)
-        # On packed data, as torch does: the same mask under one seed.
-        packed = pack_padded_sequence(x, lengths)
-        dropped = functional.dropout(packed.data, self.dropout, self.training)
-        return pad_packed_sequence(PackedSequence(dropped, packed.batch_sizes))[0]
+        # On packed data, as torch does: the same mask under one seed. Sorting again could swap equal lengths.
+        descending = bool((lengths[:-1] >= lengths[1:]).all())
+        packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=descending)
+        dropped = packed._replace(data=functional.dropout(packed.data, self.dropout, self.training))
+        return pad_packed_sequence(dropped, total_length=len(x))[0]
 
     def _weights(self, suffix: str) -> tuple[Tensor, Tensor, Tensor | None]:
         # By name at every call, so that parametrizations and torch.func.functional_call are seen.

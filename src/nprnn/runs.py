@@ -3,7 +3,9 @@
     config.json              task, its settings, training settings, fingerprint of the data
     env.json                 versions, machine, kernel, threads, when it began
     metrics.jsonl            a line per evaluation
-    checkpoint.safetensors   the weights, and the number of updates they have had
+    checkpoint.safetensors   weights, optimiser and counters after the last evaluation (or Ctrl-C), in one file so that
+                             they cannot be of different moments; checkpoint.previous.safetensors is the one before
+    best.safetensors         the weights that did best on the validation set
 
 Every file is replaced atomically or appended to a line at a time, and records past the checkpoint are dropped on
 resume, so a killed process leaves a folder that goes on.
@@ -14,17 +16,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor
 
 from nprnn.errors import RunError
+from nprnn.files import keep_copy, write_atomically
 
 FORMAT = 1
+LAST = "checkpoint.safetensors"
+PREVIOUS = "checkpoint.previous.safetensors"
+BEST = "best.safetensors"
+
+
+class Checkpoint(NamedTuple):
+    """Tensors by name, how many updates they have had, and what else the writer wants back (JSON values)."""
+
+    tensors: dict[str, Tensor]
+    update: int
+    extra: dict[str, Any]
 
 
 class Run:
@@ -34,12 +47,14 @@ class Run:
         folder: where it is.
         config: the contents of ``config.json``.
         saved: updates done at the last checkpoint; 0 before the first.
+        notice: what a person should know of the state it was found in, or "".
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         self.folder = folder
         self.config = config
         self.saved = 0
+        self.notice = ""
 
     @classmethod
     def create(cls, parent: Path, name: str, config: Mapping[str, Any], env: Mapping[str, Any]) -> Run:
@@ -105,57 +120,98 @@ class Run:
         records = []
         for number, line in enumerate(lines, 1):
             try:
-                records.append(json.loads(line))
-            except ValueError as error:
+                record = json.loads(line)
+                if not isinstance(record["update"], int):
+                    raise ValueError("no update number")
+                records.append(record)
+            except (ValueError, KeyError, TypeError) as error:
                 if number == len(lines):
                     break
-                raise RunError(f"{path} line {number} is damaged: {error}") from error
+                raise RunError(f"{path} line {number} is damaged: {error!r}; delete the line to go on") from error
         return records
 
-    def save_checkpoint(self, model: nn.Module, update: int) -> None:
-        """Replace the checkpoint by these weights after ``update`` updates."""
-        from safetensors.torch import save
+    def save_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint, keeping the one before."""
+        path = self.folder / LAST
+        with self._writing(LAST):
+            if path.exists():
+                keep_copy(path, self.folder / PREVIOUS)
+            write_atomically(path, _pack(checkpoint))
+        self.saved = checkpoint.update
 
-        tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        with self._writing("checkpoint.safetensors") as path:
-            write_atomically(path, save(tensors, metadata={"update": str(update)}))
-        self.saved = update
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Replace the weights that did best."""
+        self.write(BEST, _pack(checkpoint))
 
-    def read_checkpoint(self, model: nn.Module) -> int:
-        """Load the checkpoint into ``model``.
-
-        Returns:
-            The updates the weights have had; 0, and the model untouched, without a checkpoint.
+    def read_checkpoint(self, name: str) -> Checkpoint | None:
+        """A checkpoint of the folder, ``LAST`` or ``BEST``; None if there is none.
 
         Raises:
-            RunError: a damaged checkpoint, or one that does not fit the model.
+            RunError: a damaged file.
         """
-        from safetensors import SafetensorError, safe_open
+        path = self.folder / name
+        return _unpack(path) if path.exists() else None
 
-        path = self.folder / "checkpoint.safetensors"
-        if not path.exists():
-            return 0
+    def resume(self) -> Checkpoint | None:
+        """The checkpoint to go on from: the last, or the one before if that is damaged; None for a fresh start.
+
+        Records past it are dropped: they will be made again.
+
+        Raises:
+            RunError: all checkpoints are damaged.
+        """
         try:
-            with safe_open(path, framework="pt") as file:
-                update = int((file.metadata() or {})["update"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            model.load_state_dict(tensors)
-        except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-            raise RunError(
-                f"{path} is damaged or not of this model ({error}); delete it to train again from the start"
-            ) from error
-        return update
-
-    def resume(self, model: nn.Module) -> int:
-        """Load the checkpoint into ``model`` and drop the records that lie past it; returns and raises likewise."""
-        self.saved = self.read_checkpoint(model)
+            checkpoint = self.read_checkpoint(LAST)
+        except RunError as error:
+            checkpoint = self.read_checkpoint(PREVIOUS)
+            if checkpoint is None:
+                raise
+            self.notice = f"{error}; going on from the checkpoint before it, of update {checkpoint.update}"
+        self.saved = checkpoint.update if checkpoint else 0
         records = self.records()
         kept = [record for record in records if record["update"] <= self.saved]
         if len(kept) < len(records) or self._cut_short():
-            text = "".join(json.dumps(record) + "\n" for record in kept)
-            with self._writing("metrics.jsonl") as path:
-                write_atomically(path, text.encode())
-        return self.saved
+            self.write("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept).encode())
+        return checkpoint
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training in this folder.
+
+        Raises:
+            RunError: another process does.
+        """
+        try:
+            import fcntl
+        except ImportError:  # not on this system: go without
+            yield
+            return
+        with self._writing(".lock") as path:
+            file = path.open("w")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"another process is training in {self.folder}") from None
+            yield
+
+    def in_use(self) -> bool:
+        """Whether a process trains in this folder now."""
+        if not (self.folder / ".lock").exists():
+            return False
+        try:
+            with self.lock():
+                return False
+        except RunError:
+            return True
+
+    def progress(self) -> int:
+        """Updates done at the last checkpoint, as far as it can be read; 0 without one."""
+        try:
+            checkpoint = self.read_checkpoint(LAST)
+        except RunError:
+            checkpoint = self.read_checkpoint(PREVIOUS)
+        return checkpoint.update if checkpoint else 0
 
     def write(self, name: str, content: bytes) -> Path:
         """Put a file into the folder, atomically."""
@@ -183,24 +239,32 @@ class Run:
             raise RunError(f"cannot write {self.folder / name}: {error.strerror or error}") from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content``, so that at any moment there is either the old file or the new one.
+def _pack(checkpoint: Checkpoint) -> bytes:
+    from safetensors.torch import save
 
-    Raises:
-        OSError: the folder cannot be written or the disk is full; the old file is untouched.
-    """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
+    metadata = {"update": str(checkpoint.update), "extra": json.dumps(checkpoint.extra)}
+    return save(tensors, metadata={**metadata, "checksum": _checksum(tensors, metadata)})
+
+
+def _unpack(path: Path) -> Checkpoint:
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; a result is as readable as any other file of the user's.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata.pop("checksum") != _checksum(tensors, metadata):
+            raise ValueError("its checksum does not fit its content")
+        return Checkpoint(tensors, int(metadata["update"]), json.loads(metadata["extra"]))
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise RunError(f"{path} is damaged ({error})") from error
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """The safetensors format has none of its own, and a flipped bit in a weight is no error to it."""
+    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

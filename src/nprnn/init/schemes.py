@@ -71,7 +71,7 @@ def find_scheme(scheme: str | Scheme) -> Scheme:
     if isinstance(scheme, Scheme):
         return scheme
     if scheme not in SCHEMES:
-        raise unknown("scheme", scheme, SCHEMES)
+        raise unknown("scheme", str(scheme), SCHEMES)
     return SCHEMES[scheme]
 
 
@@ -118,8 +118,10 @@ def init_rnn_(
             f"{nonlinearity!r} (torch's default is 'tanh'). Build it with nonlinearity={scheme.nonlinearity!r}, "
             "or choose another scheme"
         )
+    # All layers are found before any is touched: a refused module is left as it was.
+    layers = list(_layers(module))
     with torch.no_grad():
-        for weight_ih, weight_hh, biases in _layers(module):
+        for weight_ih, weight_hh, biases in layers:
             # The input weight first: one seed then gives one layer's every scheme the same input weight.
             weights.input_weight_(weight_ih, fan=fan, generator=generator)
             scheme.recurrent(weight_hh, generator)
@@ -137,9 +139,11 @@ def _layers(module: nn.Module) -> Iterator[tuple[Tensor, Tensor, list[Tensor]]]:
     parameters = dict(module.named_parameters(recurse=False))
     for suffix in suffixes:
         names = [kind + suffix for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        if names[0] not in parameters or names[1] not in parameters:
+        wanted = names if module.bias else names[:2]
+        missing = [name for name in wanted if name not in parameters]
+        if missing:
             raise InputError(
-                f"{names[0]} or {names[1]} is not a parameter of this module itself; "
+                f"{', '.join(missing)} not found among this module's own parameters; "
                 "call init_rnn_ before registering a parametrization or pruning on it"
             )
-        yield parameters[names[0]], parameters[names[1]], [parameters[n] for n in names[2:] if n in parameters]
+        yield parameters[names[0]], parameters[names[1]], [parameters[name] for name in wanted[2:]]

@@ -4,6 +4,14 @@ from nprnn.reporting.console import TrainingProgress as TrainingProgress
 from nprnn.reporting.console import metrics_table as metrics_table
 from nprnn.reporting.curves import Curve as Curve
 from nprnn.reporting.curves import learning_curves as learning_curves
+from nprnn.reporting.curves import run_state as run_state
+from nprnn.reporting.judgement import Judgement as Judgement
+from nprnn.reporting.judgement import judge as judge
+from nprnn.reporting.judgement import judgement_picture as judgement_picture
+from nprnn.reporting.judgement import judgement_tables as judgement_tables
+from nprnn.reporting.judgement import prediction_rows as prediction_rows
+from nprnn.reporting.judgement import rows_as_csv as rows_as_csv
 from nprnn.reporting.page import by_task as by_task
 from nprnn.reporting.page import find_runs as find_runs
 from nprnn.reporting.page import write_report as write_report
+from nprnn.reporting.tensorboard import TensorBoard as TensorBoard

@@ -79,5 +79,10 @@ def metrics_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     for name in names:
         table.add_column(name, justify="right")
     for label, row in rows.items():
-        table.add_row(label, *(f"{row[name]:.4f}" if name in row else "–" for name in names))
+        # A whole number, such as the update that was chosen, is not a measurement.
+        cells = (
+            "–" if name not in row else f"{row[name]}" if isinstance(row[name], int) else f"{row[name]:.4f}"
+            for name in names
+        )
+        table.add_row(label, *cells)
     return table

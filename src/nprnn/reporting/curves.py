@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nprnn.errors import RunError
 from nprnn.runs import Run
+from nprnn.training.readings import readings
 
 # Okabe and Ito's palette, told apart by the colour-blind; the line styles tell more models apart in grey.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -24,6 +26,7 @@ class Curve:
         task: the task with its settings.
         headline: the metric to plot.
         baseline: what a constant answer scores, by metric.
+        higher_is_better: of that metric.
         records: the evaluations.
         folder: name of the run folder.
         updates: length of the schedule.
@@ -32,6 +35,7 @@ class Curve:
     label: str
     task: str
     headline: str
+    higher_is_better: bool
     baseline: dict[str, float]
     records: list[dict[str, Any]] = field(repr=False)
     folder: str
@@ -54,6 +58,7 @@ class Curve:
                 f"{train['model']}, seed {train['seed']}",
                 f"{run.config['task']}: {settings}" if settings else str(run.config["task"]),
                 objective["headline"],
+                objective["higher_is_better"],
                 objective["baseline"],
                 records,
                 run.folder.name,
@@ -63,10 +68,30 @@ class Curve:
             raise RunError(f"{run.folder / 'config.json'} is damaged: {error!r}") from error
 
     @property
+    def readings(self) -> dict[str, dict[str, float]]:
+        """The test metrics in three readings."""
+        return readings(self.records, self.headline, self.higher_is_better)
+
+    @property
     def last(self) -> dict[str, float]:
         """The metrics of the last evaluation."""
         metrics: dict[str, float] = self.records[-1]["test"]
         return metrics
+
+
+def run_state(folder: Path) -> tuple[str, str, str, str]:
+    """State, updates, headline metric and its last test value of a run folder; a damaged one says so."""
+    try:
+        run = Run.open(folder)
+        done, total = run.progress(), int(run.config["train_config"]["updates"])
+        records, headline = run.records(), str(run.config["objective"]["headline"])
+        value = f"{records[-1]['test'][headline]:.4f}" if records else "–"
+    except RunError as error:
+        return f"damaged: {error}", "", "", ""
+    except (KeyError, TypeError, ValueError) as error:
+        return f"damaged: config.json: {error!r}", "", "", ""
+    state = "running" if run.in_use() else "finished" if done >= total else "stopped" if done else "not begun"
+    return state, f"{done} of {total}", headline, value
 
 
 def learning_curves(curves: Sequence[Curve]) -> bytes:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nprnn.errors import RunError
+from nprnn.files import write_atomically
 from nprnn.reporting.curves import Curve, learning_curves
-from nprnn.runs import Run, write_atomically
+from nprnn.runs import Run
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -26,16 +27,18 @@ th:first-child, td:first-child { text-align: left; } tr.baseline td { color: #55
 <h2>{{ group.task }}</h2>
 <img alt="Learning curves: {{ group.task }}" src="data:image/png;base64,{{ group.picture }}">
 <div class="scroll"><table>
-<tr><th>run</th><th>updates</th>{% for m in group.metrics %}<th>test {{ m }}</th>{% endfor %}</tr>
-{% for c in group.curves %}
-<tr><td>{{ c.label }}<br><code>{{ c.folder }}</code></td><td>{{ c.records[-1].update }} of {{ c.updates }}</td>
-{% for m in group.metrics %}<td>{{ "%.4f"|format(c.last[m]) if m in c.last else "–" }}</td>{% endfor %}</tr>
+<tr><th>run</th><th>reading</th><th>updates</th>{% for m in group.metrics %}<th>test {{ m }}</th>{% endfor %}</tr>
+{% for c in group.curves %}{% for name, reading in c.readings.items() %}
+<tr><td>{% if loop.first %}{{ c.label }}<br><code>{{ c.folder }}</code>{% endif %}</td><td>{{ name }}</td>
+<td>{{ reading.get("update", c.records[-1].update) }} of {{ c.updates }}</td>
+{% for m in group.metrics %}<td>{{ "%.4f"|format(reading[m]) if m in reading else "–" }}</td>{% endfor %}</tr>
+{% endfor %}{% endfor %}
+<tr class="baseline"><td>constant answer</td><td></td><td></td>
+{% for m in group.metrics %}<td>{{ "%.4f"|format(group.baseline[m]) if m in group.baseline else "–" }}</td>{% endfor %}
+</tr></table></div>
 {% endfor %}
-<tr class="baseline"><td>constant answer</td><td></td>
-{% for m in group.metrics %}<td>{{ "%.4f"|format(group.baseline[m]) if m in group.baseline else "–" }}</td>{% endfor
-%}</tr> </table></div>
-{% endfor %}
-<p>Each row is the last iterate of one run; nothing was chosen by the test set.</p>
+<p>Readings of each run: the last iterate; the mean of the last tenth of its evaluations; the iterate that did best
+on the validation set. Nothing was chosen by the test set.</p>
 </body></html>
 """
 

@@ -1,15 +1,17 @@
 """Tasks: data in, batches of sequences out."""
 
 from nprnn.errors import unknown
-from nprnn.tasks.addition import Addition as Addition
 from nprnn.tasks.base import Batch as Batch
 from nprnn.tasks.base import Objective as Objective
 from nprnn.tasks.base import Split as Split
+from nprnn.tasks.base import Standardisation as Standardisation
 from nprnn.tasks.base import TaskConfig as TaskConfig
 from nprnn.tasks.base import TaskData as TaskData
+from nprnn.tasks.marked import Addition as Addition
+from nprnn.tasks.marked import Multiplication as Multiplication
 from nprnn.tasks.mnist import Mnist as Mnist
 
-TASKS: dict[str, type[TaskConfig]] = {"addition": Addition, "mnist": Mnist}
+TASKS: dict[str, type[TaskConfig]] = {"addition": Addition, "multiplication": Multiplication, "mnist": Mnist}
 
 
 def find_task(name: str) -> type[TaskConfig]:

@@ -47,6 +47,8 @@ class Mnist:
 
     Attributes:
         rows: one row of the image a step (T = 28 for MNIST) instead of one pixel (T = 784).
+        valid_size: training images held out for validation, the last ones of the file; 0 trains on all, as the paper
+            does.
         permute: a seed; its permutation reorders the pixels of all images. None leaves them in scanline order.
         data_dir: folder with the four IDX files. None looks in $NPRNN_DATA/mnist and in the download cache.
         any_idx: accept IDX files other than the official MNIST ones (Fashion-MNIST, KMNIST, USPS, ...).
@@ -54,12 +56,15 @@ class Mnist:
     """
 
     rows: bool = False
+    valid_size: int = 5000
     permute: int | None = None
     data_dir: Path | None = field(default=None, metadata=LOCATION)
     any_idx: bool = field(default=False, metadata=LOCATION)
     download: bool = field(default=False, metadata=LOCATION)
 
     def __post_init__(self) -> None:
+        if self.valid_size < 0:
+            raise ConfigError(f"valid_size must be at least 0, got {self.valid_size}")
         if self.download and self.data_dir is not None:
             raise ConfigError(f"--download fills the cache folder; leave out --data-dir {self.data_dir}, or --download")
         if self.download and self.any_idx:
@@ -81,13 +86,21 @@ class Mnist:
         steps = height if self.rows else height * width
         counts = np.bincount(images.train_labels, minlength=images.classes)
         share = float(np.mean(images.test_labels == counts.argmax()))
+        size = len(images.train_images) - self.valid_size
+        if size < 1:
+            raise ConfigError(f"valid_size {self.valid_size} leaves none of {len(images.train_images)} training images")
+        train = _sequences(images.train_images, images.train_labels, steps, order)
         return TaskData(
-            train=_sequences(images.train_images, images.train_labels, steps, order),
+            train=Images(train.pixels[:size], train.labels[:size]),
+            valid=Images(train.pixels[size:], train.labels[size:]) if self.valid_size else None,
             test=_sequences(images.test_images, images.test_labels, steps, order),
             input_size=width if self.rows else 1,
             output_size=images.classes,
             objective=classification({"accuracy": share}),
-            fingerprint=hashlib.sha256(repr((images.fingerprint, self.rows, self.permute)).encode()).hexdigest(),
+            class_names=tuple(map(str, range(images.classes))),
+            fingerprint=hashlib.sha256(
+                repr((images.fingerprint, self.rows, self.valid_size, self.permute)).encode()
+            ).hexdigest(),
         )
 
     def _folder(self) -> Path:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from nprnn.errors import ConfigError
 from nprnn.init.weights import Fan
 from nprnn.models import find_model
+
+Optimizer = Literal["sgd", "momentum", "rmsprop", "adam"]
+LossAt = Literal["auto", "last", "mean", "each"]
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,19 @@ class TrainConfig:
         seed: derives the start, the training data and their order.
         batch: B, sequences in an update.
         updates: length of the schedule, in updates.
-        lr: learning rate of plain stochastic gradient descent.
+        optimizer: sgd, momentum, rmsprop or adam.
+        lr: learning rate.
+        momentum: of momentum, and the first-moment decay of adam.
+        decay: second-moment decay of rmsprop (which the paper leaves open) and adam.
+        eps: added to the root of the second moment by rmsprop and adam.
         cool_at: fractions of the schedule at which the learning rate is divided by cool_by.
         cool_by: what the learning rate is divided by.
-        clip: largest gradient: the joint norm of all parameters, or the absolute value of each entry; 0 for no
-        clipping. clip_by: what clip bounds, norm or value; the paper leaves it open.
-        eval_every: updates between evaluations on the test set (for the curve: nothing is chosen by them), each
-            followed by a checkpoint.
+        clip: largest gradient: the joint norm of all parameters, or the absolute value of each entry; 0 for no clip.
+        clip_by: what clip bounds, norm or value; the paper leaves it open.
+        loss_at: where the loss is taken: at the last step, on the mean of the outputs over the steps, or at each step
+            (predictions are then made at the last). auto is each where every step has a target of its own, else last.
+        truncate: gradients flow within segments of so many steps only (truncated backpropagation); None means all.
+        eval_every: updates between evaluations, each followed by a checkpoint.
     """
 
     model: str = "np-RNN"
@@ -37,33 +46,46 @@ class TrainConfig:
     seed: int = 0
     batch: int = 16
     updates: int = 20_000
+    optimizer: Optimizer = "sgd"
     lr: float = 0.03
+    momentum: float = 0.9
+    decay: float = 0.999
+    eps: float = 1e-8
     cool_at: tuple[float, ...] = (0.75,)
     cool_by: float = 10.0
     clip: float = 1.0
     clip_by: Literal["norm", "value"] = "norm"
+    loss_at: LossAt = "auto"
+    truncate: int | None = None
     eval_every: int = 1000
 
     def __post_init__(self) -> None:
         # The registered spelling, so that one model has one name in records and folders.
         object.__setattr__(self, "model", find_model(self.model))
         object.__setattr__(self, "cool_at", tuple(self.cool_at))
-        for name in ("hidden", "batch", "updates", "eval_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("lr", "cool_by"):
+        for name in ("hidden", "batch", "updates", "eval_every", "truncate"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        for name in ("lr", "cool_by", "eps"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(f"{name} must be a finite number above 0, got {value}")
+        for name in ("momentum", "decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
         if not (math.isfinite(self.clip) and self.clip >= 0):
             raise ConfigError(f"clip must be a finite number, 0 for none, got {self.clip}")
         if self.seed < 0:
             raise ConfigError(f"seed must be 0 or more, got {self.seed}")
         if any(not 0 < f < 1 for f in self.cool_at) or list(self.cool_at) != sorted(self.cool_at):
             raise ConfigError(f"cool_at must be rising fractions between 0 and 1, got {self.cool_at}")
-        for name, allowed in (("fan", ("hidden", "in")), ("clip_by", ("norm", "value"))):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} must be {' or '.join(map(repr, allowed))}, got {getattr(self, name)!r}")
+        choices = {"fan": Fan, "clip_by": Literal["norm", "value"], "optimizer": Optimizer, "loss_at": LossAt}
+        for name, kind in choices.items():
+            if getattr(self, name) not in get_args(kind):
+                raise ConfigError(
+                    f"{name} must be {' or '.join(map(repr, get_args(kind)))}, got {getattr(self, name)!r}"
+                )
 
     def lr_at(self, update: int) -> float:
         """The learning rate of the update with that number, the first being 0."""

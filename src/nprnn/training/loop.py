@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from nprnn.errors import ConfigError, NonFiniteError
+from nprnn.errors import ConfigError, NonFiniteError, RunError
 from nprnn.models import SequenceModel, build_model
-from nprnn.runs import Run
+from nprnn.runs import Checkpoint, Run
 from nprnn.seeds import derive
-from nprnn.tasks.base import Objective, Split, TaskData
+from nprnn.tasks.base import TaskData
 from nprnn.training.config import TrainConfig
-
-EVAL_BATCH = 500
+from nprnn.training.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
+from nprnn.training.readings import is_better
+from nprnn.training.readout import evaluate, judged_at, loss_at, rows
 
 
 class Listener(Protocol):
@@ -37,26 +38,29 @@ def train(
     run: Run,
     *,
     stop_after: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
     listener: Listener | None = None,
 ) -> SequenceModel:
     """Train from the run's last checkpoint, or from the start, to the end of the schedule.
 
-    Backpropagation through all time steps of each sequence, plain SGD. Nothing is chosen by the test set: the
-    result is the last iterate.
+    Backpropagation through time over all steps of each sequence, or truncated. The result is the last iterate; the
+    iterate that did best on the validation set is kept beside it. Nothing is chosen by the test set.
 
     Args:
         config: the settings.
         data: the task, as loaded for ``config.seed``.
         run: where records and checkpoints go.
         stop_after: stop once so many updates of the schedule are done (a later call goes on from there).
+        stop: asked after every update; true ends the training with a checkpoint of that very update.
         listener: told of every update and evaluation.
 
     Returns:
         The trained model.
 
     Raises:
-        ConfigError: a batch larger than the training set, or a ``stop_after`` below 1.
+        ConfigError: settings that do not go with the data, or a ``stop_after`` below 1.
         NonFiniteError: the loss or the gradient became NaN or infinite; the last checkpoint is from before.
+        RunError: the run folder is damaged, in use, or cannot be written.
 
     Source: sections 3 and 4.
     """
@@ -64,59 +68,71 @@ def train(
         raise ConfigError(f"batch {config.batch} is larger than the training set of {len(data.train)} sequences")
     if stop_after is not None and stop_after < 1:
         raise ConfigError(f"stop_after must be at least 1, got {stop_after}")
-    model = start_model(config, data)
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=config.lr)
-    done = run.resume(model)
+    at, judged = loss_at(config, data), judged_at(config, data)
     last = config.updates if stop_after is None else min(config.updates, stop_after)
-    losses: list[float] = []
-    norms: list[float] = []
-    since, counted = time.perf_counter(), done
+    with run.lock():
+        model = start_model(config, data)
+        optimizer = build_optimizer(config, model.parameters())
+        # Since the last evaluation: losses and gradient norms. And the best validation metric so far.
+        window: dict[str, list[float]] = {"loss": [], "gradient_norm": []}
+        done, best = _restore(run, model, optimizer, window)
+        since, counted = time.perf_counter(), done
 
-    for update, index in batches(config, len(data.train), done, last):
-        batch = data.train.batch(index)
-        loss = data.objective.loss(model(batch.x, batch.lengths), batch.y)
-        optimizer.zero_grad()
-        loss.backward()
-        losses.append(float(loss.detach()))
-        norms.append(clip_(model, config))
-        if not (math.isfinite(losses[-1]) and math.isfinite(norms[-1])):
-            raise NonFiniteError(
-                f"update {update + 1}: loss {losses[-1]}, gradient norm {norms[-1]}. "
-                f"{run.folder} keeps the checkpoint of update {run.saved}; try a smaller lr or clip"
+        for update, index in batches(config, len(data.train), done, last):
+            batch = data.train.batch(index)
+            outputs, targets = rows(
+                model, batch, at, steps_have_targets=data.steps_have_targets, truncate=config.truncate
             )
-        optimizer.param_groups[0]["lr"] = config.lr_at(update)
-        optimizer.step()
+            loss = data.objective.loss(outputs, targets)
+            optimizer.zero_grad()
+            loss.backward()
+            window["loss"].append(float(loss.detach()))
+            window["gradient_norm"].append(clip_(model, config))
+            _check_finite(update, window, run)
+            optimizer.param_groups[0]["lr"] = config.lr_at(update)
+            optimizer.step()
 
-        done = update + 1
-        if listener:
-            listener.on_update(done, losses[-1])
-        if done % config.eval_every == 0 or done == last:
-            record = {
-                "update": done,
-                "loss": sum(losses) / len(losses),
-                "gradient_norm": sum(norms) / len(norms),
-                "lr": config.lr_at(update),
-                "updates_per_second": (done - counted) / (time.perf_counter() - since),
-                "test": evaluate(model, data.test, data.objective),
-            }
-            run.append(record)
-            run.save_checkpoint(model, done)
+            done = update + 1
             if listener:
-                listener.on_record(record)
-            losses.clear()
-            norms.clear()
-            since, counted = time.perf_counter(), done
+                listener.on_update(done, window["loss"][-1])
+            if done % config.eval_every == 0 or done == config.updates:
+                record: dict[str, Any] = {
+                    "update": done,
+                    **{name: sum(values) / len(values) for name, values in window.items()},
+                    "lr": config.lr_at(update),
+                    "updates_per_second": (done - counted) / (time.perf_counter() - since),
+                }
+                for name, split in (("valid", data.valid), ("test", data.test)):
+                    if split is not None:
+                        record[name] = evaluate(
+                            model, split, data.objective, at=judged, steps_have_targets=data.steps_have_targets
+                        )
+                best = _keep_best(run, model, record, data, best)
+                run.append(record)
+                for values in window.values():
+                    values.clear()
+                run.save_checkpoint(_checkpoint(model, optimizer, window, best, done))
+                if listener:
+                    listener.on_record(record)
+                since, counted = time.perf_counter(), done
+            if stop() or done == last:
+                break
+        if done > run.saved:
+            run.save_checkpoint(_checkpoint(model, optimizer, window, best, done))
     return model
 
 
 def start_model(config: TrainConfig, data: TaskData) -> SequenceModel:
     """The model of a run before its first update."""
+    scaling = data.standardisation
     return build_model(
         config.model,
         data.input_size,
         data.output_size,
         hidden_size=config.hidden,
         fan=config.fan,
+        mean=scaling.mean if scaling else None,
+        scale=scaling.scale if scaling else None,
         generator=derive(config.seed, "start"),
     )
 
@@ -145,24 +161,62 @@ def clip_(model: nn.Module, config: TrainConfig) -> float:
     return norm
 
 
-@torch.no_grad()
-def evaluate(model: SequenceModel, split: Split, objective: Objective) -> dict[str, float]:
-    """The metrics of a model on a set, in evaluation mode and fixed order.
+def load_weights(model: SequenceModel, checkpoint: Checkpoint, run: Run) -> None:
+    """Put a checkpoint's weights into the model.
 
-    Args:
-        model: the model; its training mode is restored.
-        split: the set.
-        objective: the metrics.
-
-    Returns:
-        Metric name to mean over the sequences.
+    Raises:
+        RunError: they are not of this model.
     """
-    training = model.training
-    model.eval()
-    totals: defaultdict[str, float] = defaultdict(float)
-    for first in range(0, len(split), EVAL_BATCH):
-        batch = split.batch(torch.arange(first, min(first + EVAL_BATCH, len(split))))
-        for name, value in objective.sums(model(batch.x, batch.lengths), batch.y).items():
-            totals[name] += value
-    model.train(training)
-    return {name: total / len(split) for name, total in totals.items()}
+    weights = _under("model.", checkpoint.tensors)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunError(f"the checkpoint of {run.folder} is not of its model: {error}") from error
+
+
+def _restore(
+    run: Run, model: SequenceModel, optimizer: Optimizer, window: dict[str, list[float]]
+) -> tuple[int, float | None]:
+    checkpoint = run.resume()
+    if checkpoint is None:
+        return 0, None
+    load_weights(model, checkpoint, run)
+    restore_optimizer(optimizer, _under("optimizer.", checkpoint.tensors))
+    for name, values in window.items():
+        values.extend(checkpoint.extra["window"][name])
+    best: float | None = checkpoint.extra["best"]
+    return checkpoint.update, best
+
+
+def _checkpoint(
+    model: SequenceModel, optimizer: Optimizer, window: dict[str, list[float]], best: float | None, update: int
+) -> Checkpoint:
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(optimizer).items()}
+    return Checkpoint(tensors, update, {"window": window, "best": best})
+
+
+def _keep_best(
+    run: Run, model: SequenceModel, record: dict[str, Any], data: TaskData, best: float | None
+) -> float | None:
+    if "valid" not in record:
+        return best
+    value: float = record["valid"][data.objective.headline]
+    if not is_better(value, best, data.objective.higher_is_better):
+        return best
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    run.save_best(Checkpoint(tensors, record["update"], {}))
+    return value
+
+
+def _check_finite(update: int, window: dict[str, list[float]], run: Run) -> None:
+    loss, norm = window["loss"][-1], window["gradient_norm"][-1]
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise NonFiniteError(
+            f"update {update + 1}: loss {loss}, gradient norm {norm}. "
+            f"{run.folder} keeps the checkpoint of update {run.saved}; try a smaller lr or clip"
+        )
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,24 +16,36 @@ from typing import Any, NamedTuple
 import torch
 
 from nprnn.configs import as_record, from_record
-from nprnn.errors import RunError
-from nprnn.models import SequenceModel
+from nprnn.errors import ConfigError, RunError
+from nprnn.models import At, SequenceModel, build_model
 from nprnn.ops.backends import instruction_sets
-from nprnn.runs import Run
+from nprnn.runs import LAST, Run
 from nprnn.tasks import TaskConfig, TaskData, find_task
 from nprnn.training.config import TrainConfig
-from nprnn.training.loop import start_model
+from nprnn.training.loop import load_weights
+from nprnn.training.readout import judged_at
 
 
-class Restored(NamedTuple):
-    """A run read back: its settings, its data, and its model with the weights of the last checkpoint."""
+class Trained(NamedTuple):
+    """What a run folder alone tells: its settings, and its model with the weights of a checkpoint.
+
+    Attributes:
+        run: the run.
+        config: training settings.
+        model: the model, in evaluation mode; it holds the scaling of its inputs.
+        update: updates its weights have had.
+        at: where its outputs are judged.
+        input_size: I.
+        class_names: of a classification, else None.
+    """
 
     run: Run
-    task: TaskConfig
     config: TrainConfig
-    data: TaskData
     model: SequenceModel
     update: int
+    at: At
+    input_size: int
+    class_names: tuple[str, ...] | None
 
 
 def start_run(task_name: str, task: TaskConfig, config: TrainConfig, data: TaskData, parent: Path) -> Run:
@@ -45,6 +59,12 @@ def start_run(task_name: str, task: TaskConfig, config: TrainConfig, data: TaskD
         "task_config": as_record(task),
         "train_config": as_record(config),
         "data": data.fingerprint,
+        "model": {
+            "input_size": data.input_size,
+            "output_size": data.output_size,
+            "class_names": None if data.class_names is None else list(data.class_names),
+            "judged_at": judged_at(config, data),
+        },
         "objective": {
             "headline": data.objective.headline,
             "higher_is_better": data.objective.higher_is_better,
@@ -55,37 +75,70 @@ def start_run(task_name: str, task: TaskConfig, config: TrainConfig, data: TaskD
     return Run.create(parent, f"{task_name}-{config.model}-s{config.seed}", settings, env)
 
 
-def restore(folder: Path, **locations: Any) -> Restored:
-    """Read a run back.
+def load_trained(folder: Path, checkpoint: str = LAST) -> Trained:
+    """Read a trained model back, without its data.
 
     Args:
         folder: the run folder.
-        **locations: where the data are now, for the settings that say so (``data_dir``); those left out or None are
-            taken from the run.
+        checkpoint: ``nprnn.runs.LAST``, or ``BEST`` for the weights that did best on the validation set.
 
     Returns:
-        Everything about it.
+        The model and what goes with it.
 
     Raises:
-        RunError: not a run, no checkpoint yet, damaged, or its data are not those it was trained on.
+        RunError: not a run, no such checkpoint yet, or damaged.
     """
     run = Run.open(folder)
-    try:
+    with _damage(run):
+        config = from_record(TrainConfig, run.config["train_config"])
+        facts = run.config["model"]
+        sizes = (int(facts["input_size"]), int(facts["output_size"]))
+        names = None if facts["class_names"] is None else tuple(map(str, facts["class_names"]))
+        at: At = facts["judged_at"]
+    found = run.read_checkpoint(checkpoint)
+    if found is None:
+        raise RunError(f"{folder} has no {checkpoint} yet; go on with `nprnn train`")
+    scaling = [found.tensors.get(f"model.input_{name}") for name in ("mean", "scale")]
+    model = build_model(config.model, *sizes, hidden_size=config.hidden, mean=scaling[0], scale=scaling[1])
+    load_weights(model, found, run)
+    return Trained(run, config, model.eval(), found.update, at, sizes[0], names)
+
+
+def load_data(run: Run, **locations: Any) -> TaskData:
+    """Load the data a run was trained on.
+
+    Args:
+        run: the run.
+        **locations: where the data are now, for the settings that say so (``data_dir``, ``data``); those left out or
+            None are taken from the run.
+
+    Returns:
+        The task's data.
+
+    Raises:
+        RunError: a damaged config, or the data found are not those of the run.
+        DataError: no data there, or damaged ones.
+    """
+    with _damage(run):
         task_class = find_task(run.config["task"])
         settings = {**run.config["task_config"], **run.env().get("locations", {})}
-        settings.update({key: str(value) for key, value in locations.items() if value is not None})
+        settings.update({k: str(v) for k, v in locations.items() if v is not None and k in settings})
         task = from_record(task_class, settings)
-        config = from_record(TrainConfig, run.config["train_config"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder / 'config.json'} is damaged: {error!r}") from error
-    data = task.load(config.seed)
+        seed = from_record(TrainConfig, run.config["train_config"]).seed
+    data = task.load(seed)
     if data.fingerprint != run.config.get("data"):
-        raise RunError(f"the data found are not those that {folder} was trained on (fingerprints differ)")
-    model = start_model(config, data)
-    update = run.read_checkpoint(model)
-    if update == 0:
-        raise RunError(f"{folder} has no checkpoint yet; go on with `nprnn train`")
-    return Restored(run, task, config, data, model, update)
+        raise RunError(f"the data found are not those that {run.folder} was trained on (fingerprints differ)")
+    return data
+
+
+@contextlib.contextmanager
+def _damage(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise RunError(f"{run.folder / 'config.json'} is damaged: {error!r}") from error
 
 
 def environment() -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""The command line. Each command is a function of its words; ``main`` finds it and turns errors into exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import torch
+from rich.console import Console
+
+import nprnn
+from nprnn.cli.common import console
+from nprnn.cli.judging import command_eval, command_predict
+from nprnn.cli.looking import command_info, command_report, command_runs
+from nprnn.cli.training import command_train
+from nprnn.errors import NprnnError, unknown
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": command_train,
+    "eval": command_eval,
+    "predict": command_predict,
+    "runs": command_runs,
+    "report": command_report,
+    "info": command_info,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: the words after ``nprnn``; None takes the process's.
+
+    Returns:
+        The exit status: 0, 2 for an error in what was asked, 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    threads = torch.get_num_threads()
+    # The gradients of a contracting network decay into denormal numbers, which processors handle many times slower.
+    torch.set_flush_denormal(True)
+    try:
+        if not words or words[0] in ("-h", "--help", "help"):
+            console.print(_help(), markup=False)
+        elif words[0] == "--version":
+            console.print(nprnn.__version__)
+        elif words[0] in COMMANDS:
+            return COMMANDS[words[0]](words[1:])
+        else:
+            raise unknown("command", words[0], COMMANDS)
+    except NprnnError as error:
+        if debug:
+            raise
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"nprnn: error: {error}", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        # Whoever calls this from Python gets torch back as it was.
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+    return 0
+
+
+def _help() -> str:
+    lines = [f"  nprnn {name:<8} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "nprnn: the ReLU recurrent network with a normalised positive-definite start.",
+            "",
+            *lines,
+            "",
+            "`nprnn COMMAND --help` tells more; `--debug` shows the traceback of an error.",
+        ]
+    )

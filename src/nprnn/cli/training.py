@@ -1,0 +1,135 @@
+"""nprnn train."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+from nprnn.cli.common import console, parse
+from nprnn.configs import as_record
+from nprnn.errors import ConfigError
+from nprnn.models import MODELS, count_parameters, find_model
+from nprnn.reporting import Curve, TensorBoard, TrainingProgress, learning_curves, metrics_table
+from nprnn.tasks import TASKS, TaskConfig, find_task
+from nprnn.training import PRESETS, Interrupt, Listener, TrainConfig, find_preset, start_run, train
+
+
+def command_train(words: list[str]) -> int:
+    """Train a model on a task, or go on with a run that was stopped."""
+    if not words or words[0] in ("-h", "--help"):
+        console.print(f"usage: nprnn train TASK [OPTIONS]    TASK: {', '.join(TASKS)}", markup=False)
+        console.print("`nprnn train TASK --help` lists the options. Models: " + ", ".join(MODELS))
+        return 0
+    name, task_class = words[0], find_task(words[0])
+    options = _options(name, task_class, words[1:])
+    config: TrainConfig = options.train
+    if options.threads is not None:
+        if options.threads < 1:
+            raise ConfigError(f"threads must be at least 1, got {options.threads}")
+        torch.set_num_threads(options.threads)
+    if as_record(options.task, locations=True).get("download"):
+        console.print("downloading what is not in the cache yet")
+    data = options.task.load(config.seed)
+    for line in data.about:
+        console.print(line, markup=False, soft_wrap=True)
+    run = start_run(name, options.task, config, data, options.out)
+    last = config.updates if options.stop_after is None else min(options.stop_after, config.updates)
+    done = run.progress()
+    title = f"{config.model} on {name}"
+    state = "" if done == 0 else f", going on from update {done}" if done < last else ", finished before"
+    console.print(f"{title}: {run.folder}{state}", markup=False, soft_wrap=True)
+
+    progress = TrainingProgress(console, title, last, done, data.objective.headline)
+    listeners: list[Listener] = [progress, *([TensorBoard(run.folder, done)] if options.tensorboard else [])]
+    with Interrupt() as interrupt, progress:
+        model = train(config, data, run, stop_after=options.stop_after, stop=interrupt, listener=_Listeners(listeners))
+    if run.notice:
+        console.print(run.notice, markup=False, soft_wrap=True)
+    if interrupt.signal is not None and run.saved < last:
+        console.print(
+            f"stopped; the checkpoint of update {run.saved} is kept, and the same command goes on from it",
+            soft_wrap=True,
+        )
+        return 143 if interrupt.signal == signal.SIGTERM else 130
+    if not run.records():
+        console.print(f"{run.saved} of {config.updates} updates are done; the first evaluation comes later")
+        return 0
+    curve = Curve.of(run)
+    picture = run.write("curve.png", learning_curves([curve]))
+    reached = f"after {run.saved} of {config.updates} updates"
+    title = f"{title} {reached}, {count_parameters(model)} parameters"
+    console.print(metrics_table(title, {**_test_rows(curve), "constant answer": curve.baseline}))
+    console.print(f"learning curve: {picture}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _test_rows(curve: Curve) -> dict[str, dict[str, float]]:
+    return {f"test, {name}": metrics for name, metrics in curve.readings.items()}
+
+
+class _Listeners:
+    """Several listeners as one."""
+
+    def __init__(self, members: list[Listener]) -> None:
+        self._members = members
+
+    def on_update(self, update: int, loss: float) -> None:
+        for member in self._members:
+            member.on_update(update, loss)
+
+    def on_record(self, record: dict[str, Any]) -> None:
+        for member in self._members:
+            member.on_record(record)
+
+
+def _options(name: str, task_class: type[TaskConfig], words: list[str]) -> Any:
+    """The options of ``nprnn train NAME``: the task's own, the training settings over a preset, and a few more."""
+    preset_name = _value_of("--preset", words) or "default"
+    preset = find_preset(name, preset_name)
+    model = find_model(_value_of("--model", words) or TrainConfig.model)
+    about = "; ".join(f"{key}: {value.about}" for key, value in PRESETS[name].items())
+    arguments = dataclasses.make_dataclass(
+        "Arguments",
+        [
+            ("task", tyro.conf.OmitArgPrefixes[task_class]),  # type: ignore[valid-type, misc]
+            ("train", tyro.conf.OmitArgPrefixes[TrainConfig]),
+            ("preset", Annotated[str, tyro.conf.arg(help=f"Settings to start from. {about}.")]),
+            ("out", Annotated[Path, tyro.conf.arg(help="Folder of run folders.")]),
+            (
+                "stop_after",
+                Annotated[
+                    int | None,
+                    tyro.conf.arg(help="Stop after so many updates of the schedule; the same command goes on."),
+                ],
+            ),
+            ("threads", Annotated[int | None, tyro.conf.arg(help="Threads to compute with; None leaves it to torch.")]),
+            ("tensorboard", Annotated[bool, tyro.conf.arg(help="Write TensorBoard events into the run folder too.")]),
+        ],
+        frozen=True,
+    )
+    default = arguments(
+        task_class(**preset.task),
+        TrainConfig(**preset.for_model(model), model=model),
+        preset_name,
+        Path("runs"),
+        None,
+        None,
+        False,
+    )
+    return parse(arguments, words, f"nprnn train {name}", task_class.__doc__, default)
+
+
+def _value_of(option: str, words: list[str]) -> str | None:
+    """The value that ``words`` give an option that others' defaults hang on; None if they give none."""
+    found = None
+    for k, word in enumerate(words):
+        if word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+        elif word == option and k + 1 < len(words):
+            found = words[k + 1]
+    return found

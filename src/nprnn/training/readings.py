@@ -1,0 +1,47 @@
+"""Three readings of every metric: the last iterate, the mean of the last evaluations, and what validation chose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+FINAL = "final"
+LAST_TENTH = "mean of last 10 %"
+CHOSEN = "chosen on validation"
+
+
+def readings(
+    records: Sequence[Mapping[str, Any]], headline: str, higher_is_better: bool
+) -> dict[str, dict[str, float]]:
+    """Test metrics of a run, read in three ways.
+
+    Args:
+        records: its evaluations, in order; at least one.
+        headline: the metric to choose by.
+        higher_is_better: of the headline.
+
+    Returns:
+        Reading to metrics: the last evaluation; the mean of the last tenth of them (at least one); and, if there is a
+        validation set, the evaluation whose validation metric is best, the earliest of equals. The last has also the
+        ``update`` that was chosen.
+    """
+    tail = records[-max(1, round(len(records) / 10)) :]
+    found = {
+        FINAL: dict(records[-1]["test"]),
+        LAST_TENTH: {name: sum(r["test"][name] for r in tail) / len(tail) for name in records[-1]["test"]},
+    }
+    judged = [record for record in records if "valid" in record]
+    if judged:
+        best = judged[0]
+        for record in judged[1:]:
+            if is_better(record["valid"][headline], best["valid"][headline], higher_is_better):
+                best = record
+        found[CHOSEN] = {**best["test"], "update": best["update"]}
+    return found
+
+
+def is_better(new: float, old: float | None, higher_is_better: bool) -> bool:
+    """Whether a metric improves on the best so far; a tie does not, and nothing improves by being NaN."""
+    if old is None:
+        return new == new
+    return new > old if higher_is_better else new < old

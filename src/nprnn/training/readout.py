@@ -1,0 +1,99 @@
+"""From a batch to rows: which outputs stand against which targets, in training and in judging."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import torch
+from torch import Tensor
+
+from nprnn.errors import ConfigError
+from nprnn.models import At, SequenceModel
+from nprnn.tasks.base import Batch, Objective, Split, TaskData
+from nprnn.training.config import TrainConfig
+
+EVAL_BATCH = 500
+
+
+def loss_at(config: TrainConfig, data: TaskData) -> At:
+    """Where the loss is taken, with "auto" resolved.
+
+    Raises:
+        ConfigError: every step has a target and the settings ask for one output a sequence.
+    """
+    if data.steps_have_targets and config.loss_at in ("last", "mean"):
+        raise ConfigError(f"these data have a target for every step: loss_at must be 'each', got {config.loss_at!r}")
+    if config.loss_at == "auto":
+        return "each" if data.steps_have_targets else "last"
+    return config.loss_at
+
+
+def judged_at(config: TrainConfig, data: TaskData) -> At:
+    """Where predictions are judged: at each step if each has a target; else as trained, or at the last step."""
+    at = loss_at(config, data)
+    return "last" if at == "each" and not data.steps_have_targets else at
+
+
+def rows(
+    model: SequenceModel, batch: Batch, at: At, *, steps_have_targets: bool, truncate: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Outputs [M, O] and targets [M] or [M, O] of a batch; M counts sequences, or steps for "each".
+
+    Args:
+        model: the model.
+        batch: the sequences.
+        at: where the outputs are taken.
+        steps_have_targets: whether ``batch.y`` has a target a step; if not, a sequence's target stands for all.
+        truncate: see ``SequenceModel.forward``.
+
+    Returns:
+        Outputs and targets.
+    """
+    outputs = model(batch.x, batch.lengths, at=at, truncate=truncate)
+    if at != "each":
+        return outputs, batch.y
+    steps = len(batch.x)
+    y = batch.y if steps_have_targets else batch.y.unsqueeze(0).expand(steps, *batch.y.shape)
+    if batch.lengths is None:
+        return outputs.flatten(0, 1), y.flatten(0, 1)
+    live = torch.arange(steps)[:, None] < batch.lengths
+    return outputs[live], y[live]
+
+
+@torch.no_grad()
+def predict(model: SequenceModel, split: Split, at: At, *, steps_have_targets: bool) -> tuple[Tensor, Tensor]:
+    """Outputs and targets of a whole set, as ``rows`` gives them, in evaluation mode and fixed order."""
+    training = model.training
+    model.eval()
+    outputs, targets = [], []
+    for first in range(0, len(split), EVAL_BATCH):
+        batch = split.batch(torch.arange(first, min(first + EVAL_BATCH, len(split))))
+        output, y = rows(model, batch, at, steps_have_targets=steps_have_targets)
+        outputs.append(output)
+        targets.append(y)
+    model.train(training)
+    return torch.cat(outputs), torch.cat(targets)
+
+
+def evaluate(
+    model: SequenceModel, split: Split, objective: Objective, *, at: At = "last", steps_have_targets: bool = False
+) -> dict[str, float]:
+    """The metrics of a model on a set.
+
+    Args:
+        model: the model; its training mode is restored.
+        split: the set.
+        objective: the metrics.
+        at: where the outputs are judged.
+        steps_have_targets: whether every step has a target.
+
+    Returns:
+        Metric name to mean over rows.
+    """
+    outputs, targets = predict(model, split, at, steps_have_targets=steps_have_targets)
+    totals: defaultdict[str, float] = defaultdict(float)
+    for first in range(0, len(outputs), EVAL_BATCH):
+        part = slice(first, first + EVAL_BATCH)
+        for name, value in objective.sums(outputs[part], targets[part]).items():
+            totals[name] += value
+    return {name: total / len(outputs) for name, total in totals.items()}
