@@ -15,7 +15,20 @@ import pytest
 from nprnn.cli import COMMANDS, main
 from test_tasks import write_images
 
-TINY = ["--length", "8", "--train-size", "200", "--test-size", "50", "--hidden", "10", "--batch", "5"]
+TINY = [
+    "--length",
+    "8",
+    "--train-size",
+    "200",
+    "--valid-size",
+    "20",
+    "--test-size",
+    "50",
+    "--hidden",
+    "10",
+    "--batch",
+    "5",
+]
 SHORT = [*TINY, "--updates", "20", "--eval-every", "10", "--threads", "1"]
 
 
@@ -56,7 +69,10 @@ def test_train_eval_report_through_real_processes(tmp_path: Path) -> None:
         "env.json",
         "metrics.jsonl",
         "checkpoint.safetensors",
+        "checkpoint.previous.safetensors",
+        "best.safetensors",
         "curve.png",
+        ".lock",
     }
     assert (folder / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     done = nprnn("eval", str(folder))
@@ -65,6 +81,8 @@ def test_train_eval_report_through_real_processes(tmp_path: Path) -> None:
     assert result["update"] == 20
     assert result["sequences"] == 50
     assert result["test"] == numbers(folder)[-1]["test"]
+    assert result["errors"]["largest_absolute"] >= result["errors"]["mean_absolute"] > 0
+    assert (folder / "eval.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     report = tmp_path / "page" / "report.html"
     done = nprnn("report", str(tmp_path / "runs"), "--out", str(report))
     assert done.returncode == 0, done.stderr
@@ -116,28 +134,85 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
     assert a.read_bytes() == b.read_bytes()
 
 
-def test_ctrl_c_exits_130_and_keeps_the_checkpoint(tmp_path: Path) -> None:
-    words = ["train", "addition", *TINY, "--updates", "1000000", "--eval-every", "10", "--out", str(tmp_path)]
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_checkpoints_that_update(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    words = ["train", "addition", *TINY, "--updates", "1000000", "--eval-every", "50000", "--out", str(tmp_path)]
     process = subprocess.Popen([sys.executable, "-m", "nprnn", *words], stdout=subprocess.PIPE, text=True)
     for _ in range(600):
         time.sleep(0.05)
-        if list(tmp_path.glob("*/checkpoint.safetensors")):
+        if list(tmp_path.glob("*/.lock")):
             break
-    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(number)
     out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert re.search(r"the checkpoint of update \d+ is\s+kept", out)
+    assert process.returncode == status, out
+    assert re.search(r"the checkpoint of update [1-9]\d* is kept", out)
+    assert list(tmp_path.glob("*/checkpoint.safetensors"))
+    assert not list(tmp_path.glob("*/metrics.jsonl"))
+
+
+def test_runs_lists_every_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "addition", *SHORT, "--out", str(tmp_path)]
+    assert main(words) == 0
+    assert main([*words, "--seed", "1", "--stop-after", "10"]) == 0
+    assert main([*words, "--seed", "2", "--stop-after", "10"]) == 0
+    damaged = next(tmp_path.glob("*-s2-*"))
+    (damaged / "config.json").write_text("{")
+    capsys.readouterr()
+    assert main(["runs", str(tmp_path)]) == 0
+    told = said(capsys)
+    assert "finished" in told
+    assert "20 of 20" in told
+    assert "stopped" in told
+    assert "10 of 20" in told
+    assert "damaged" in told
+
+
+def test_tensorboard_events_are_written(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert main(["train", "addition", *SHORT, "--tensorboard", "--out", str(tmp_path)]) == 0
+    log = events.EventAccumulator(str(only_run(tmp_path) / "tensorboard"))
+    log.Reload()
+    assert [e.step for e in log.Scalars("test/mse")] == [10, 20]
+    assert log.Scalars("test/mse")[-1].value == pytest.approx(numbers(only_run(tmp_path))[-1]["test"]["mse"])  # type: ignore[index]
+    assert {"train/loss", "train/lr", "valid/mse"} <= set(log.Tags()["scalars"])
+
+
+@pytest.mark.parametrize("command", ["train", "go on", "eval", "report"])
+def test_a_read_only_folder_is_told(small_disk: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    train = ["train", "addition", *SHORT, "--out", str(small_disk)]
+    assert main([*train, "--stop-after", "10"]) == 0
+    words = {
+        "train": [*train, "--seed", "1"],
+        "go on": train,
+        "eval": ["eval", str(only_run(small_disk))],
+        "report": ["report", str(small_disk), "--out", str(small_disk / "report.html")],
+    }[command]
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    capsys.readouterr()
+    assert main(words) == 2
+    told = said(capsys)
+    assert re.search(r"nprnn: error: cannot (make|write) .*: Read-only file system", told)
+    if command == "eval":
+        assert "constant answer" in told, "what could be told was not"
 
 
 @pytest.mark.parametrize("options", [[], ["--rows"], ["--permute", "3"]])
 def test_images_from_any_idx_set(tmp_path: Path, options: list[str]) -> None:
     write_images(tmp_path / "set")
     words = ["train", "mnist", *options, "--data-dir", str(tmp_path / "set"), "--any-idx", "--hidden", "8"]
-    words += ["--batch", "10", "--updates", "6", "--eval-every", "3", "--model", "IRNN"]
+    words += ["--valid-size", "6", "--batch", "10", "--updates", "6", "--eval-every", "3", "--model", "IRNN"]
     assert main([*words, "--out", str(tmp_path / "runs")]) == 0
     folder = only_run(tmp_path / "runs")
     assert set(numbers(folder)[-1]["test"]) == {"accuracy", "cross_entropy"}  # type: ignore[call-overload]
     assert main(["eval", str(folder)]) == 0
+    result = json.loads((folder / "eval.json").read_text())
+    confusion = result["confusion"]
+    assert sum(map(sum, confusion)) == 10
+    assert sum(confusion[k][k] for k in range(3)) / 10 == pytest.approx(result["test"]["accuracy"])
+    assert [c["count"] for c in result["classes"]] == [sum(row) for row in confusion] == [4, 3, 3]
+    assert main(["eval", str(folder), "--checkpoint", "best"]) == 0
+    assert json.loads((folder / "eval-best.json").read_text())["update"] in (3, 6)
     moved = tmp_path / "elsewhere"
     (tmp_path / "set").rename(moved)
     assert main(["eval", str(folder)]) == 2
@@ -155,7 +230,7 @@ def test_ten_steps_are_learned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["trian"], "unknown command 'trian'. Did you mean 'train'? Known: train, eval, report, info."),
+        (["trian"], "unknown command 'trian'. Did you mean 'train'? Known: train, eval, predict, runs, report, info."),
         (["train", "adition"], "unknown task 'adition'. Did you mean 'addition'?"),
         (["train", "addition", "--model", "np-rn"], "unknown model 'np-rn'. Did you mean 'np-RNN'?"),
         (["train", "addition", "--model", "irnn"], "could be 'IRNN' (identity) or 'iRNN'"),
@@ -170,7 +245,12 @@ def test_ten_steps_are_learned(tmp_path: Path) -> None:
         (["train", "addition", *TINY, "--stop-after", "0"], "stop_after must be at least 1"),
         (["train", "addition", *TINY, "--batch", "201"], "batch 201 is larger than the training set of 200"),
         (["train", "mnist", "--data-dir", "nowhere"], "--data-dir"),
-        (["train", "mnist", "--preset", "paper", "--model", "IRNN"], "RMSprop"),
+        (["train", "mnist", "--preset", "paper", "--permute", "x"], "--permute"),
+        (["train", "addition", "--optimizer", "adma"], "invalid choice 'adma' for argument '--optimizer'"),
+        (["train", "addition", "--truncate", "0"], "truncate must be at least 1"),
+        (["train", "sequences"], "--data"),
+        (["predict", "nowhere", "x.npz"], "nowhere is not a run"),
+        (["runs", "nowhere"], "nowhere holds no run"),
         (["eval", "nowhere"], "nowhere is not a run: it has no config.json"),
         (["report", "nowhere"], "nowhere is not a run folder and holds none"),
         (["report"], "runs"),
@@ -202,11 +282,17 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 def test_info_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info"]) == 0
     told = said(capsys)
-    for word in ("torch", "kernel: reference", "instruction_set", "np-tanhRNN", "addition, mnist"):
+    for word in ("torch", "kernel: reference", "instruction_set", "np-tanhRNN", "addition, multiplication"):
         assert word in told
     assert main([]) == 0
     assert all(f"nprnn {name}" in said(capsys) for name in [next(iter(COMMANDS))])
-    for words in (["train"], ["train", "addition", "--help"], ["eval", "--help"], ["report", "--help"]):
+    for words in (
+        ["train"],
+        ["train", "addition", "--help"],
+        ["eval", "--help"],
+        ["predict", "--help"],
+        ["runs", "--help"],
+    ):
         assert run_main(words) == 0
         assert "nprnn" in said(capsys)
     assert main(["--version"]) == 0

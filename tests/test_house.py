@@ -21,6 +21,7 @@ SOURCE = ROOT / "src" / "nprnn"
 FLOORS = {
     "errors": 0,
     "seeds": 0,
+    "files": 0,
     "_native": 0,
     "configs": 1,
     "init": 1,

@@ -88,3 +88,58 @@ def test_unknown_and_doubtful_names() -> None:
         find_model("np-tanh-RNN")
     with pytest.raises(ConfigError, match="hidden_size must be at least 1, got 0"):
         build_model("IRNN", 2, 1, hidden_size=0)
+
+
+@pytest.mark.parametrize("name", ["np-RNN", "np-tanhRNN", "LSTM"])
+@pytest.mark.parametrize("lengths", [None, torch.tensor([2, 7, 4])])
+@pytest.mark.parametrize("truncate", [None, 1, 3, 7, 50])
+def test_outputs_at_the_last_step_their_mean_and_each(
+    name: str, lengths: torch.Tensor | None, truncate: int | None
+) -> None:
+    model = build_model(name, 2, 3, hidden_size=5, generator=derive(0, "x")).double()
+    x = torch.randn(7, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    each = model(x, lengths, at="each", truncate=truncate)
+    last = model(x, lengths, truncate=truncate)
+    mean = model(x, lengths, at="mean", truncate=truncate)
+    for b, n in enumerate([7, 7, 7] if lengths is None else lengths.tolist()):
+        y, _ = model.rnn(x[:n, b : b + 1])
+        want = model.head(y[:, 0])
+        torch.testing.assert_close(each[:n, b], want)
+        torch.testing.assert_close(last[b], want[-1])
+        torch.testing.assert_close(mean[b], want.mean(0))
+
+
+@pytest.mark.parametrize("name", ["np-RNN", "LSTM"])
+@pytest.mark.parametrize("lengths", [None, torch.tensor([2, 7, 4])])
+@pytest.mark.parametrize("at", ["last", "mean", "each"])
+def test_truncated_gradients_stay_in_their_segment(name: str, lengths: torch.Tensor | None, at: str) -> None:
+    model = build_model(name, 2, 3, hidden_size=5, generator=derive(0, "x")).double()
+    x = torch.randn(7, 3, 2, dtype=torch.float64, requires_grad=True)
+    out = model(x, lengths, at=at, truncate=3)  # type: ignore[arg-type]
+    ends = [7, 7, 7] if lengths is None else lengths.tolist()
+    for b, n in enumerate(ends):
+        for step in [n - 1] if at != "each" else range(n):
+            target = out[step, b] if at == "each" else out[b]
+            (gradient,) = torch.autograd.grad(target.sum(), x, retain_graph=True)
+            reached = {int(t) for t in gradient[:, b].abs().sum(-1).nonzero()}
+            segment = set(range(step // 3 * 3, step + 1))
+            if at == "mean":
+                segment = set(range(n))
+            assert reached <= segment
+            assert step in reached
+            if at != "mean" and step % 3 == 2 and name == "LSTM":  # an LSTM lets no unit die
+                assert reached == segment
+    # The whole gradient of the weights is the sum over segments started from constants.
+    whole = torch.autograd.grad(out.sum(), model.rnn.weight_hh_l0, retain_graph=True)[0]
+    full = model(x, lengths, at=at, truncate=None)  # type: ignore[arg-type]
+    assert not torch.allclose(whole, torch.autograd.grad(full.sum(), model.rnn.weight_hh_l0)[0])
+
+
+def test_scaling_is_part_of_the_model() -> None:
+    mean, scale = torch.tensor([1.0, -2.0]), torch.tensor([0.5, 4.0])
+    plain = build_model("np-RNN", 2, 1, generator=derive(0, "x"))
+    scaled = build_model("np-RNN", 2, 1, mean=mean, scale=scale, generator=derive(0, "x"))
+    x = torch.randn(5, 3, 2)
+    torch.testing.assert_close(scaled(x), plain((x - mean) / scale))
+    assert set(scaled.state_dict()) - set(plain.state_dict()) == {"input_mean", "input_scale"}
+    assert count_parameters(scaled) == count_parameters(plain)

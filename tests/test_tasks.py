@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nprnn.errors import ConfigError, DataError
-from nprnn.tasks import TASKS, Addition, Mnist, find_task
-from nprnn.tasks.addition import MARKS
+from nprnn.tasks import TASKS, Addition, Mnist, Multiplication, find_task
+from nprnn.tasks.marked import MARKS
 
 RANGES = {
     "uniform": lambda t: ((0, t), (0, t)),
@@ -26,9 +26,11 @@ RANGES = {
 
 @settings(max_examples=80, deadline=None)
 @given(marks=st.sampled_from(list(MARKS)), length=st.integers(2, 60), seed=st.integers(0, 1000))
-def test_a_batch_is_the_addition_problem(marks: str, length: int, seed: int) -> None:
+def test_a_batch_is_the_problem(marks: str, length: int, seed: int) -> None:
     length = max(length, MARKS[marks][1])
-    data = Addition(length=length, marks=marks, train_size=50, test_size=5).load(seed)  # type: ignore[arg-type]
+    settings = {"length": length, "marks": marks, "train_size": 50, "test_size": 5}
+    data = Addition(**settings).load(seed)  # type: ignore[arg-type]
+    product = Multiplication(**settings).load(seed)  # type: ignore[arg-type]
     index = torch.tensor([3, 0, 49])
     x, y, lengths = data.train.batch(index)
     assert x.shape == (length, 3, 2)
@@ -43,6 +45,8 @@ def test_a_batch_is_the_addition_problem(marks: str, length: int, seed: int) -> 
             assert low <= step < high
         assert set(mask[:, b].nonzero()[:, 0].tolist()) == set(steps)
         assert float(y[b]) == pytest.approx(float(value[steps[0], b] + value[steps[1], b]))
+        assert float(product.train.batch(index).y[b]) == pytest.approx(float(value[steps[0], b] * value[steps[1], b]))
+    assert torch.equal(product.train.batch(index).x, x)
 
 
 def test_uniform_marks_are_distinct_and_uniform() -> None:
@@ -68,15 +72,27 @@ def test_the_training_set_belongs_to_the_seed_and_the_test_set_to_all() -> None:
     assert a.fingerprint != Addition(length=21, train_size=100, test_size=100).load(0).fingerprint
 
 
-def test_baselines_of_addition_by_counting() -> None:
-    data = Addition(length=10, train_size=1, test_size=200_000).load(0)
-    y = data.test.batch(torch.arange(200_000)).y
-    sums = data.objective.sums(torch.ones(200_000, 1), y)
-    # Standard errors: 0.0004 and 0.0006; five of them.
-    assert sums["mse"] / 200_000 == pytest.approx(data.objective.baseline["mse"], abs=2e-3)
-    assert sums["within_0.04"] / 200_000 == pytest.approx(data.objective.baseline["within_0.04"], abs=3e-3)
-    assert data.objective.baseline["mse"] == 1 / 6
-    assert data.objective.baseline["within_0.04"] == pytest.approx(0.0784)
+@pytest.mark.parametrize(
+    ("task", "answer", "mse", "within"), [(Addition, 1.0, 1 / 6, 0.0784), (Multiplication, 0.25, 7 / 144, 0.1112)]
+)
+def test_baselines_by_counting(task: type, answer: float, mse: float, within: float) -> None:
+    n = 200_000
+    data = task(length=10, train_size=1, test_size=n).load(0)
+    y = data.test.batch(torch.arange(n)).y
+    sums = data.objective.sums(torch.full((n, 1), answer), y)
+    assert data.objective.baseline["mse"] == pytest.approx(mse)
+    assert data.objective.baseline["within_0.04"] == pytest.approx(within, abs=1e-4)
+    # Standard errors are below 0.0004 and 0.0007: five of them.
+    assert sums["mse"] / n == pytest.approx(mse, abs=2e-3)
+    assert sums["within_0.04"] / n == pytest.approx(within, abs=3.5e-3)
+
+
+def test_validation_sequences_are_none_of_the_others() -> None:
+    data = Addition(length=12, train_size=300, valid_size=300, test_size=300).load(0)
+    sets = [{tuple(v) for v in split.values.tolist()} for split in (data.train, data.valid, data.test)]  # type: ignore[union-attr]
+    assert all(len(s) == 300 for s in sets)
+    assert len(sets[0] | sets[1] | sets[2]) == 900
+    assert Addition(length=12, train_size=3, valid_size=0, test_size=3).load(0).valid is None
 
 
 @pytest.mark.parametrize(
@@ -97,9 +113,9 @@ def test_impossible_addition_settings(kwargs: dict[str, object], words: str) -> 
 
 def test_task_names() -> None:
     assert find_task("addition") is Addition
-    with pytest.raises(ConfigError, match=r"unknown task 'minst'\. Did you mean 'mnist'\? Known: addition, mnist"):
+    with pytest.raises(ConfigError, match=r"unknown task 'minst'\. Did you mean 'mnist'\? Known: addition, "):
         find_task("minst")
-    assert set(TASKS) == {"addition", "mnist"}
+    assert set(TASKS) == {"addition", "multiplication", "mnist", "sequences"}
 
 
 # --- images -----------------------------------------------------------------------------------------------------------
@@ -122,8 +138,14 @@ def write_images(
 
 def test_pixels_rows_and_permutations(tmp_path: Path) -> None:
     write_images(tmp_path)
-    pixels = Mnist(data_dir=tmp_path, any_idx=True).load(0)
-    rows = Mnist(data_dir=tmp_path, any_idx=True, rows=True).load(0)
+    pixels = Mnist(valid_size=6, data_dir=tmp_path, any_idx=True).load(0)
+    rows = Mnist(valid_size=6, data_dir=tmp_path, any_idx=True, rows=True).load(0)
+    assert (len(pixels.train), len(pixels.valid), len(pixels.test)) == (24, 6, 10)  # type: ignore[arg-type]
+    everything = Mnist(valid_size=0, data_dir=tmp_path, any_idx=True).load(0)
+    last = everything.train.batch(torch.arange(24, 30)).x
+    assert torch.equal(pixels.valid.batch(torch.arange(6)).x, last)  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="valid_size 30 leaves none of 30 training images"):
+        Mnist(valid_size=30, data_dir=tmp_path, any_idx=True).load(0)
     index = torch.tensor([5, 7])
     x, y, _ = pixels.train.batch(index)
     assert x.shape == (12, 2, 1)
@@ -136,14 +158,14 @@ def test_pixels_rows_and_permutations(tmp_path: Path) -> None:
     assert rows.input_size == 3
     torch.testing.assert_close(r.transpose(0, 1).reshape(2, 12), x[..., 0].T)
 
-    permuted = Mnist(data_dir=tmp_path, any_idx=True, permute=1).load(0)
+    permuted = Mnist(valid_size=6, data_dir=tmp_path, any_idx=True, permute=1).load(0)
     p = permuted.train.batch(index).x[..., 0]
     order = [int((x[..., 0] == p[t]).all(1).nonzero()[0]) for t in range(12)]
     assert sorted(order) == list(range(12))
     assert order != list(range(12))
     torch.testing.assert_close(permuted.test.batch(index).x[..., 0], pixels.test.batch(index).x[order, :, 0])
-    again = Mnist(data_dir=tmp_path, any_idx=True, permute=1).load(5).train.batch(index).x[..., 0]
-    other = Mnist(data_dir=tmp_path, any_idx=True, permute=2).load(0).train.batch(index).x[..., 0]
+    again = Mnist(valid_size=6, data_dir=tmp_path, any_idx=True, permute=1).load(5).train.batch(index).x[..., 0]
+    other = Mnist(valid_size=6, data_dir=tmp_path, any_idx=True, permute=2).load(0).train.batch(index).x[..., 0]
     assert torch.equal(again, p)
     assert not torch.equal(other, p)
     assert len({d.fingerprint for d in (pixels, rows, permuted)}) == 3
@@ -152,7 +174,7 @@ def test_pixels_rows_and_permutations(tmp_path: Path) -> None:
 def test_mnist_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_images(tmp_path / "data" / "mnist")
     monkeypatch.setenv("NPRNN_DATA", str(tmp_path / "data"))
-    assert len(Mnist(any_idx=True).load(0).train) == 30
+    assert len(Mnist(any_idx=True, valid_size=0).load(0).train) == 30
     monkeypatch.delenv("NPRNN_DATA")
     monkeypatch.setenv("NPRNN_CACHE", str(tmp_path / "nothing"))
     with pytest.raises(DataError, match=r"--download.*--data-dir"):
@@ -168,8 +190,9 @@ def test_mnist_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.real_data
 def test_the_real_images_as_sequences(mnist_dir: Path) -> None:
     data = Mnist(data_dir=mnist_dir).load(0)
-    assert (len(data.train), len(data.test), data.input_size, data.output_size) == (60_000, 10_000, 1, 10)
-    x, y, _ = data.train.batch(torch.arange(60_000)[:600])
+    sizes = (len(data.train), len(data.valid), len(data.test), data.input_size, data.output_size)  # type: ignore[arg-type]
+    assert sizes == (55_000, 5_000, 10_000, 1, 10)
+    x, y, _ = data.train.batch(torch.arange(600))
     assert x.shape == (784, 600, 1)
     assert int(y[0]) == 5  # the first training image of MNIST is a five
     assert data.objective.baseline["accuracy"] == 0.1135  # ones are the largest class: 1135 of 10,000 test images

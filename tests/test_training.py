@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -15,12 +16,23 @@ from hypothesis import strategies as st
 from nprnn.configs import as_record, from_record
 from nprnn.errors import ConfigError, NonFiniteError, RunError
 from nprnn.models import build_model
-from nprnn.runs import Run
+from nprnn.runs import BEST, Run
 from nprnn.seeds import derive
-from nprnn.tasks import Addition, Mnist
-from nprnn.training import PRESETS, TrainConfig, batches, evaluate, find_preset, restore, start_run, train
+from nprnn.tasks import TASKS, Addition, Mnist
+from nprnn.training import (
+    PRESETS,
+    TrainConfig,
+    batches,
+    evaluate,
+    find_preset,
+    load_data,
+    load_trained,
+    readings,
+    start_run,
+    train,
+)
 
-TASK = Addition(length=6, train_size=40, test_size=30)
+TASK = Addition(length=6, train_size=40, valid_size=20, test_size=30)
 CONFIG = TrainConfig(hidden=8, batch=4, updates=24, lr=0.05, eval_every=6, clip=0.5)
 
 
@@ -92,7 +104,7 @@ def test_classification_objective(tmp_path: Path) -> None:
     from test_tasks import write_images
 
     write_images(tmp_path)
-    objective = Mnist(data_dir=tmp_path, any_idx=True).load(0).objective
+    objective = Mnist(valid_size=0, data_dir=tmp_path, any_idx=True).load(0).objective
     output = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     y = torch.tensor([0, 2])
     sums = objective.sums(output, y)
@@ -114,8 +126,9 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path: Path, stops: tupl
     got = train(CONFIG, data, run)
     for a, b in zip(got.parameters(), want.parameters(), strict=True):
         assert torch.equal(a, b)
-    planned = [r for r in numbers(run) if r["update"] % CONFIG.eval_every == 0]
-    assert [r["test"] for r in planned] == [r["test"] for r in numbers(whole)]
+    assert numbers(run) == numbers(whole)
+    for name in ("checkpoint.safetensors", "best.safetensors"):
+        assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
 def test_records_past_the_checkpoint_are_dropped_and_made_again(tmp_path: Path) -> None:
@@ -133,9 +146,9 @@ def test_records_past_the_checkpoint_are_dropped_and_made_again(tmp_path: Path) 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     run, data = new_run(tmp_path)
     train(CONFIG, data, run)
-    before = {p.name: p.stat().st_mtime_ns for p in run.folder.iterdir()}
+    before = {p.name: p.stat().st_mtime_ns for p in run.folder.iterdir() if p.name != ".lock"}
     train(CONFIG, data, new_run(tmp_path)[0])
-    assert {p.name: p.stat().st_mtime_ns for p in run.folder.iterdir()} == before
+    assert {p.name: p.stat().st_mtime_ns for p in run.folder.iterdir() if p.name != ".lock"} == before
 
 
 @given(size=st.integers(1, 50), batch=st.integers(1, 50), seed=st.integers(0, 5), start=st.integers(0, 60))
@@ -171,33 +184,126 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_pat
     assert (good.folder / "checkpoint.safetensors").read_bytes() == kept
 
 
-def test_restore_gives_the_model_back(tmp_path: Path) -> None:
+def test_the_model_comes_back_from_its_folder_alone(tmp_path: Path) -> None:
     run, data = new_run(tmp_path)
     model = train(CONFIG, data, run)
-    restored = restore(run.folder)
-    assert restored.config == CONFIG
-    assert restored.task == TASK
-    assert restored.update == 24
-    for a, b in zip(restored.model.parameters(), model.parameters(), strict=True):
+    trained = load_trained(run.folder)
+    assert (trained.config, trained.update, trained.at, trained.input_size) == (CONFIG, 24, "last", 2)
+    assert trained.class_names is None
+    for a, b in zip(trained.model.parameters(), model.parameters(), strict=True):
         assert torch.equal(a, b)
+    assert load_data(run).fingerprint == data.fingerprint
 
 
-def test_restore_refuses_other_data_and_unfinished_folders(tmp_path: Path) -> None:
+def test_the_best_on_validation_is_kept_beside_the_last(tmp_path: Path) -> None:
+    config = TrainConfig(hidden=8, batch=4, updates=60, lr=0.3, eval_every=3, clip=1.0)
+    run, data = new_run(tmp_path, config)
+    train(config, data, run)
+    records = run.records()
+    best = min(records, key=lambda r: r["valid"]["mse"])
+    assert best["update"] != records[-1]["update"], "choose settings whose last iterate is not the best"
+    trained = load_trained(run.folder, BEST)
+    assert trained.update == best["update"]
+    assert evaluate(trained.model, data.test, data.objective) == best["test"]
+    assert evaluate(trained.model, data.valid, data.objective) == best["valid"]
+    found = readings(records, "mse", False)
+    assert found["final"] == records[-1]["test"]
+    last_two = [r["test"]["mse"] for r in records[-2:]]
+    assert found["mean of last 10 %"]["mse"] == pytest.approx(sum(last_two) / 2)
+    assert found["chosen on validation"] == {**best["test"], "update": best["update"]}
+
+
+def test_nothing_is_chosen_by_the_test_set(tmp_path: Path) -> None:
+    config = TrainConfig(hidden=8, batch=4, updates=30, lr=0.3, eval_every=3)
+    run, data = new_run(tmp_path / "a", config)
+    train(config, data, run)
+    upside_down = dataclasses.replace(data, test=Addition(length=6, train_size=1, test_size=7).load(1).test)
+    other = start_run("addition", TASK, config, upside_down, tmp_path / "b")
+    train(config, upside_down, other)
+    for name in ("checkpoint.safetensors", "best.safetensors"):
+        assert (run.folder / name).read_bytes() == (other.folder / name).read_bytes()
+
+
+def test_damaged_and_unfinished_folders(tmp_path: Path) -> None:
     run, data = new_run(tmp_path)
-    with pytest.raises(RunError, match="no checkpoint yet"):
-        restore(run.folder)
+    with pytest.raises(RunError, match=r"no checkpoint\.safetensors yet"):
+        load_trained(run.folder)
     train(CONFIG, data, run)
     path = run.folder / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, "data": "0" * 64}))
     with pytest.raises(RunError, match="fingerprints differ"):
-        restore(run.folder)
+        load_data(Run.open(run.folder))
     path.write_text(json.dumps({**config, "train_config": {**config["train_config"], "lrr": 1}}))
     with pytest.raises(ConfigError, match=r"unknown setting 'lrr'\. Did you mean 'lr'"):
-        restore(run.folder)
+        load_trained(run.folder)
     path.write_text(json.dumps({k: v for k, v in config.items() if k != "task"}))
     with pytest.raises(RunError, match=r"config\.json is damaged"):
-        restore(run.folder)
+        load_data(Run.open(run.folder))
+    path.write_text(json.dumps({**config, "model": {**config["model"], "input_size": 5}}))
+    with pytest.raises(RunError, match="is not of its model"):
+        load_trained(run.folder)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "rmsprop", "adam"])
+def test_optimisers_are_torchs_and_survive_a_stop(tmp_path: Path, name: str) -> None:
+    config = TrainConfig(hidden=8, batch=4, updates=24, lr=0.01, eval_every=6, clip=0.0, optimizer=name, decay=0.9)  # type: ignore[arg-type]
+    run, data = new_run(tmp_path / "whole", config)
+    got = train(config, data, run)
+    model = build_model("np-RNN", 2, 1, hidden_size=8, generator=derive(0, "start"))
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = {
+        "sgd": lambda p: torch.optim.SGD(p, lr=0.01),
+        "momentum": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9),
+        "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9, eps=1e-8),
+        "adam": lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.9, 0.9), eps=1e-8),
+    }[name](parameters)
+    for update, index in batches(config, 40, 0, 24):
+        x, y, _ = data.train.batch(index)
+        optimizer.param_groups[0]["lr"] = config.lr_at(update)
+        optimizer.zero_grad()
+        ((model(x)[:, 0] - y) ** 2).mean().backward()
+        optimizer.step()
+    for a, b in zip(got.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    for stop in (7, 12, 24):
+        parts, data = new_run(tmp_path / "parts", config)
+        train(config, data, parts, stop_after=stop)
+    assert numbers(parts) == numbers(run)
+    a, b = ((folder / "checkpoint.safetensors").read_bytes() for folder in (parts.folder, run.folder))
+    assert a == b
+
+
+def test_a_request_to_stop_checkpoints_that_very_update(tmp_path: Path) -> None:
+    whole, data = new_run(tmp_path / "whole")
+    train(CONFIG, data, whole)
+    asked = iter([False] * 8 + [True])
+    run, data = new_run(tmp_path / "stopped")
+    train(CONFIG, data, run, stop=lambda: next(asked))
+    assert run.saved == 9
+    train(CONFIG, data, run)
+    assert numbers(run) == numbers(whole)
+
+
+def test_a_cut_checkpoint_costs_one_interval(tmp_path: Path) -> None:
+    whole, data = new_run(tmp_path / "whole")
+    train(CONFIG, data, whole)
+    run, data = new_run(tmp_path / "cut")
+    train(CONFIG, data, run, stop_after=18)
+    path = run.folder / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    again = new_run(tmp_path / "cut")[0]
+    train(CONFIG, data, again)
+    assert "is damaged" in again.notice
+    assert "going on from the checkpoint before it, of update 12" in again.notice
+    assert numbers(again) == numbers(whole)
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
+    run, data = new_run(tmp_path)
+    with run.lock(), pytest.raises(RunError, match="another process is training in"):
+        train(CONFIG, data, new_run(tmp_path)[0])
+    train(CONFIG, data, new_run(tmp_path)[0])
 
 
 @pytest.mark.parametrize(
@@ -214,6 +320,10 @@ def test_restore_refuses_other_data_and_unfinished_folders(tmp_path: Path) -> No
         ({"seed": -1}, "seed must be 0 or more"),
         ({"cool_at": (0.5, 0.2)}, "rising fractions"),
         ({"cool_at": (1.5,)}, "rising fractions"),
+        ({"optimizer": "lbfgs"}, "optimizer must be 'sgd' or"),
+        ({"momentum": 1.0}, "momentum must be from 0 to below 1"),
+        ({"truncate": 0}, "truncate must be at least 1"),
+        ({"loss_at": "first"}, "loss_at must be"),
         ({"clip_by": "size"}, "clip_by must be 'norm' or 'value'"),
         ({"fan": "out"}, "fan must be 'hidden' or 'in'"),
     ],
@@ -237,7 +347,7 @@ def test_settings_survive_json() -> None:
         for preset in presets.values():
             config = TrainConfig(**preset.train)
             assert from_record(TrainConfig, json.loads(json.dumps(as_record(config)))) == config
-            task = {"addition": Addition, "mnist": Mnist}[name](**preset.task)
+            task: Any = TASKS[name](**preset.task)
             assert from_record(type(task), json.loads(json.dumps(as_record(task)))) == task
     mnist = Mnist(data_dir=Path("x"), any_idx=True, permute=3)
     assert "data_dir" not in as_record(mnist)
@@ -271,7 +381,12 @@ def test_paper_preset_is_the_papers_protocol() -> None:
     assert [mnist.lr_at(e * epoch) for e in (0, 32, 33, 65, 66, 99)] == pytest.approx(
         [1e-4, 1e-4, 1e-5, 1e-5, 1e-6, 1e-6]
     )
-    with pytest.raises(ConfigError, match="RMSprop"):
-        find_preset("mnist", "paper").check_model("paper", "IRNN")
+    rival = TrainConfig(**find_preset("mnist", "paper").for_model("IRNN"), model="IRNN")
+    assert (rival.optimizer, rival.lr_at(0), rival.lr_at(374_999), rival.batch) == ("rmsprop", 1e-6, 1e-6, 16)
+    product = TrainConfig(**find_preset("multiplication", "paper").train)
+    assert (product.batch, product.updates) == (16, 625_000)
+    assert [product.lr_at(u) for u in (0, 208_332, 208_333, 416_667, 624_999)] == pytest.approx(
+        [2e-4, 2e-4, 2e-5, 2e-6, 2e-6]
+    )
     with pytest.raises(ConfigError, match=r"unknown preset of addition 'papr'\. Did you mean 'paper'"):
         find_preset("addition", "papr")

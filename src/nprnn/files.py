@@ -46,3 +46,6 @@ def keep_copy(path: Path, copy: Path) -> None:
         write_atomically(copy, path.read_bytes())
     else:
         os.replace(temporary, copy)
+        # Where both are links to one file already, as after a kill at this place, replacing does nothing.
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()

@@ -155,11 +155,15 @@ class Run:
     def resume(self) -> Checkpoint | None:
         """The checkpoint to go on from: the last, or the one before if that is damaged; None for a fresh start.
 
-        Records past it are dropped: they will be made again.
+        Records past it are dropped: they will be made again. So are half-written files of a process that was killed.
 
         Raises:
             RunError: all checkpoints are damaged.
         """
+        for name in (LAST, PREVIOUS, BEST, "metrics.jsonl", "curve.png"):
+            for litter in self.folder.glob(f".{name}.*"):
+                with self._writing(litter.name):
+                    litter.unlink()
         try:
             checkpoint = self.read_checkpoint(LAST)
         except RunError as error:
@@ -243,8 +247,9 @@ def _pack(checkpoint: Checkpoint) -> bytes:
     from safetensors.torch import save
 
     tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
-    metadata = {"update": str(checkpoint.update), "extra": json.dumps(checkpoint.extra)}
-    return save(tensors, metadata={**metadata, "checksum": _checksum(tensors, metadata)})
+    facts = {"update": checkpoint.update, "extra": checkpoint.extra}
+    # One entry, because safetensors writes several in any order: equal checkpoints shall be equal files.
+    return save(tensors, metadata={"nprnn": json.dumps({**facts, "checksum": _checksum(tensors, facts)})})
 
 
 def _unpack(path: Path) -> Checkpoint:
@@ -252,18 +257,18 @@ def _unpack(path: Path) -> Checkpoint:
 
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            facts = json.loads((file.metadata() or {})["nprnn"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if metadata.pop("checksum") != _checksum(tensors, metadata):
+        if facts.pop("checksum") != _checksum(tensors, facts):
             raise ValueError("its checksum does not fit its content")
-        return Checkpoint(tensors, int(metadata["update"]), json.loads(metadata["extra"]))
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        return Checkpoint(tensors, int(facts["update"]), facts["extra"])
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         raise RunError(f"{path} is damaged ({error})") from error
 
 
-def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+def _checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
     """The safetensors format has none of its own, and a flipped bit in a weight is no error to it."""
-    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())

@@ -10,8 +10,14 @@ from nprnn.tasks.base import TaskData as TaskData
 from nprnn.tasks.marked import Addition as Addition
 from nprnn.tasks.marked import Multiplication as Multiplication
 from nprnn.tasks.mnist import Mnist as Mnist
+from nprnn.tasks.sequences import Sequences as Sequences
 
-TASKS: dict[str, type[TaskConfig]] = {"addition": Addition, "multiplication": Multiplication, "mnist": Mnist}
+TASKS: dict[str, type[TaskConfig]] = {
+    "addition": Addition,
+    "multiplication": Multiplication,
+    "mnist": Mnist,
+    "sequences": Sequences,
+}
 
 
 def find_task(name: str) -> type[TaskConfig]:

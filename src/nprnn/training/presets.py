@@ -56,8 +56,10 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "paper": _ADDITION_PAPER,
     },
     "multiplication": {
-        "default": Preset("T = 100, some minutes", train={"updates": 48_000}),
-        "quick": Preset("T = 50, about a minute", task={"length": 50}, train={"updates": 12_000, "eval_every": 500}),
+        "default": Preset("T = 100, some minutes", train={"lr": 0.1, "updates": 24_000}),
+        "quick": Preset(
+            "T = 50, about a minute", task={"length": 50}, train={"lr": 0.1, "updates": 12_000, "eval_every": 500}
+        ),
         "paper": _MULTIPLICATION_PAPER,
     },
     "mnist": {

@@ -1,0 +1,54 @@
+"""The examples, on the real data they are for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import ROOT, data_folder
+from nprnn.tasks.sequences import Sequences, SequenceSet
+
+
+@pytest.fixture(scope="module")
+def skeletons() -> Path:
+    """The real MSR Action3D file; required when CI=true, skipped with a reason elsewhere."""
+    path = data_folder() / "msraction3d" / "msraction3d.npz"
+    if not path.is_file():
+        message = f"REAL DATA NOT FOUND: {path} (set NPRNN_DATA to the folder that holds msraction3d/)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+@pytest.mark.real_data
+def test_msraction3d_becomes_sequences_split_by_subject(skeletons: Path, tmp_path: Path) -> None:
+    out = tmp_path / "actions.npz"
+    subprocess.run([sys.executable, ROOT / "examples" / "msraction3d.py", skeletons, out], check=True)
+    data = Sequences(data=out).load(0)
+    raw, made = np.load(skeletons, allow_pickle=False), np.load(out, allow_pickle=False)
+    assert (data.input_size, data.output_size) == (60, 20)
+    assert data.class_names == tuple(raw["action_names"].tolist())
+    assert data.about[0] == "557 sequences of 13..76 steps, 60 features"
+    assert "groups: 10, none in two splits" in data.about
+    subjects = {side: set(made["group"][made["split"] == side].tolist()) for side in ("train", "valid", "test")}
+    assert subjects == {"train": {1, 3, 5}, "valid": {7, 9}, "test": {2, 4, 6, 8, 10}}
+    sets = {"train": data.train, "valid": data.valid, "test": data.test}
+    total = 0
+    for side, chosen in sets.items():
+        assert isinstance(chosen, SequenceSet)
+        clean = raw["clean"] & np.isin(raw["subject"], list(subjects[side]))
+        assert chosen.lengths.tolist() == raw["length"][clean].tolist()
+        assert chosen.y.tolist() == (raw["action"][clean] - 1).tolist()
+        total += len(chosen)
+    assert total == 557
+    # The hip centre is the origin of every frame, and no frame is left where the tracker lost the body.
+    frames = made["x"].reshape(-1, 20, 3)
+    assert len(frames) == raw["length"][raw["clean"]].sum()
+    assert (frames[:, 6] == 0).all()
+    assert frames.any((1, 2)).all()
