@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nprnn.cli import COMMANDS, main
@@ -217,6 +219,75 @@ def test_images_from_any_idx_set(tmp_path: Path, options: list[str]) -> None:
     (tmp_path / "set").rename(moved)
     assert main(["eval", str(folder)]) == 2
     assert main(["eval", str(folder), "--data-dir", str(moved)]) == 0
+
+
+QUICK = ["--hidden", "8", "--batch", "4", "--updates", "20", "--eval-every", "10", "--threads", "1"]
+
+
+def csv_folder(folder: Path, n: int = 30) -> None:
+    """Sequences of 4 to 8 steps of 2 features in CSV files, of two classes."""
+    folder.mkdir()
+    g = np.random.default_rng(0)
+    lines = ["file,label"]
+    for k in range(n):
+        steps = g.normal(k % 2, 0.1, (int(g.integers(4, 9)), 2))
+        np.savetxt(folder / f"{k}.csv", steps, delimiter=",", header="left,right", comments="")
+        lines.append(f"{k}.csv,{('quiet', 'loud')[k % 2]}")
+    (folder / "index.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_a_folder_of_csv_files_to_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    csv_folder(tmp_path / "data")
+    words = ["train", "sequences", "--data", str(tmp_path / "data"), *QUICK, "--updates", "200", "--lr", "0.02"]
+    assert main([*words, "--out", str(tmp_path / "runs")]) == 0
+    assert "30 sequences" in said(capsys)
+    folder = only_run(tmp_path / "runs")
+    assert main(["eval", str(folder)]) == 0
+    told = said(capsys)
+    assert "truth (rows)" in told
+    assert "quiet" in told
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert main(["eval", str(folder)]) == 2
+    assert main(["eval", str(folder), "--data", str(tmp_path / "moved")]) == 0
+    out = tmp_path / "p.csv"
+    for source, names in (("moved", [f"{k}.csv" for k in range(30)]), ("moved/3.csv", ["3.csv"])):
+        assert main(["predict", str(folder), str(tmp_path / source), "--out", str(out)]) == 0
+        rows = list(csv.DictReader(out.open()))
+        assert [row["sequence"] for row in rows] == names
+    assert rows[0]["class"] == "loud"
+    capsys.readouterr()
+    np.savez(tmp_path / "wide.npz", x=np.zeros((2, 5, 3)))
+    assert main(["predict", str(folder), str(tmp_path / "wide.npz")]) == 2
+    assert "takes 2 features a step, this has 3" in said(capsys)
+    assert main(["predict", str(folder), str(tmp_path / "moved" / "3.csv")]) == 0
+    assert said(capsys).startswith("sequence,class,probability,p(loud),p(quiet) 3.csv,loud,")
+
+
+@pytest.mark.parametrize("steps_have_targets", [False, True])
+def test_windows_over_one_long_recording(
+    tmp_path: Path, steps_have_targets: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    g = np.random.default_rng(0)
+    x = g.normal(size=(400, 2))
+    y = x.sum(1) if steps_have_targets else (x[:, 0] > 0).astype(np.int64)
+    np.savez(tmp_path / "long.npz", x=x, y=y)
+    words = ["train", "sequences", "--data", str(tmp_path / "long.npz"), "--window", "10", *QUICK]
+    assert main([*words, "--out", str(tmp_path / "runs")]) == 0
+    folder = only_run(tmp_path / "runs")
+    assert main(["eval", str(folder)]) == 0
+    np.savez(tmp_path / "new.npz", x=x[:25])
+    out = tmp_path / "p.csv"
+    assert main(["predict", str(folder), str(tmp_path / "new.npz"), "--out", str(out)]) == 0
+    rows = list(csv.DictReader(out.open()))
+    assert [row["sequence"] for row in rows] == ["0[0:10]"] * 10 + ["0[10:20]"] * 10
+    assert [int(row["step"]) for row in rows] == [*range(10), *range(10)]
+    assert ("y" in rows[0]) is steps_have_targets
+    np.savez(tmp_path / "short.npz", x=x[:9])
+    capsys.readouterr()
+    assert main(["predict", str(folder), str(tmp_path / "short.npz")]) == 2
+    assert "has 9 steps, but the model was trained on windows of 10" in said(capsys)
+    assert main([*words, "--loss-at", "last", "--out", str(tmp_path / "no")]) == 2
+    assert "a target for every step: loss_at must be 'each'" in said(capsys)
 
 
 def test_ten_steps_are_learned(tmp_path: Path) -> None:

@@ -46,7 +46,14 @@ class SequenceModel(nn.Module):
         self.register_buffer("input_scale", scale)
 
     def forward(
-        self, x: Tensor, lengths: Tensor | None = None, *, at: At = "last", truncate: int | None = None
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        *,
+        at: At = "last",
+        truncate: int | None = None,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """Outputs of a batch.
 
@@ -57,6 +64,8 @@ class SequenceModel(nn.Module):
                 steps; ``"each"``: the output after every step.
             truncate: let gradients flow within segments of so many steps only (truncated backpropagation through time);
                 None means through all.
+            dropout: probability of dropping a unit of a state on its way to the head (section 4.4), in training mode.
+            generator: source of what is dropped.
 
         Returns:
             [B, O], or [T, B, O] for ``"each"`` (meaningless beyond a sequence's length).
@@ -71,6 +80,9 @@ class SequenceModel(nn.Module):
             state = y.mean(0) if lengths is None else y.sum(0) / lengths.to(y)[:, None]
         else:
             state = y
+        if dropout > 0 and self.training:
+            kept = torch.rand(state.shape, generator=generator, device=state.device) >= dropout
+            state = state * kept / (1 - dropout)
         output: Tensor = self.head(state)
         return output
 

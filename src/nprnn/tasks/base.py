@@ -142,7 +142,8 @@ def classification(baseline: Mapping[str, float], *, class_weights: Tensor | Non
     """
 
     def loss(output: Tensor, y: Tensor) -> Tensor:
-        return functional.cross_entropy(output, y, class_weights)
+        weights = None if class_weights is None else class_weights.to(output)
+        return functional.cross_entropy(output, y, weights)
 
     def sums(output: Tensor, y: Tensor) -> Mapping[str, float]:
         entropy = functional.cross_entropy(output.double(), y, reduction="sum")

@@ -411,9 +411,8 @@ def _standardisation(x: NDArray[np.float32], train: SequenceSet) -> Standardisat
     np.add.at(edges, (train.offsets + train.lengths).numpy(), -1)
     steps = x[np.cumsum(edges[:-1]) > 0]
     mean, scale = steps.mean(0, dtype=np.float64), steps.std(0, dtype=np.float64)
-    # Rounding leaves a constant feature a deviation that is not quite 0.
-    constant = (steps.min(0) == steps.max(0)) | (scale < np.finfo(np.float32).tiny)
-    scale = np.where(constant, 1.0, scale)
+    # A constant feature has deviation 0, and what float32 rounds to 0 is no better a divisor.
+    scale = np.where(scale < np.finfo(np.float32).tiny, 1.0, scale)
     return Standardisation(torch.from_numpy(mean).float(), torch.from_numpy(scale).float())
 
 

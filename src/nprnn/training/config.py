@@ -30,6 +30,8 @@ class TrainConfig:
         momentum: of momentum, and the first-moment decay of adam.
         decay: second-moment decay of rmsprop (which the paper leaves open) and adam.
         eps: added to the root of the second moment by rmsprop and adam.
+        weight_decay: times half the sum of squares of all weights and biases is added to the loss.
+        dropout: probability of dropping a hidden unit on its way to the output (section 4.4).
         cool_at: fractions of the schedule at which the learning rate is divided by cool_by.
         cool_by: what the learning rate is divided by.
         clip: largest gradient: the joint norm of all parameters, or the absolute value of each entry; 0 for no clip.
@@ -51,6 +53,8 @@ class TrainConfig:
     momentum: float = 0.9
     decay: float = 0.999
     eps: float = 1e-8
+    weight_decay: float = 0.0
+    dropout: float = 0.0
     cool_at: tuple[float, ...] = (0.75,)
     cool_by: float = 10.0
     clip: float = 1.0
@@ -71,7 +75,9 @@ class TrainConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(f"{name} must be a finite number above 0, got {value}")
-        for name in ("momentum", "decay"):
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise ConfigError(f"weight_decay must be a finite number, 0 for none, got {self.weight_decay}")
+        for name in ("momentum", "decay", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
         if not (math.isfinite(self.clip) and self.clip >= 0):

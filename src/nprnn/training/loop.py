@@ -81,7 +81,14 @@ def train(
         for update, index in batches(config, len(data.train), done, last):
             batch = data.train.batch(index)
             outputs, targets = rows(
-                model, batch, at, steps_have_targets=data.steps_have_targets, truncate=config.truncate
+                model,
+                batch,
+                at,
+                steps_have_targets=data.steps_have_targets,
+                truncate=config.truncate,
+                dropout=config.dropout,
+                # Derived for each update, so that a resumed run drops what an unbroken one would.
+                generator=derive(config.seed, "dropout", update) if config.dropout else None,
             )
             loss = data.objective.loss(outputs, targets)
             optimizer.zero_grad()

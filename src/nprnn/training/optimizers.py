@@ -15,10 +15,12 @@ def build_optimizer(config: TrainConfig, parameters: Iterable[nn.Parameter]) -> 
     """The optimiser that the settings name, over the trained parameters."""
     trained = [p for p in parameters if p.requires_grad]
     if config.optimizer == "rmsprop":
-        return RMSprop(trained, lr=config.lr, alpha=config.decay, eps=config.eps)
+        return RMSprop(trained, lr=config.lr, alpha=config.decay, eps=config.eps, weight_decay=config.weight_decay)
     if config.optimizer == "adam":
-        return Adam(trained, lr=config.lr, betas=(config.momentum, config.decay), eps=config.eps)
-    return SGD(trained, lr=config.lr, momentum=config.momentum if config.optimizer == "momentum" else 0.0)
+        betas = (config.momentum, config.decay)
+        return Adam(trained, lr=config.lr, betas=betas, eps=config.eps, weight_decay=config.weight_decay)
+    momentum = config.momentum if config.optimizer == "momentum" else 0.0
+    return SGD(trained, lr=config.lr, momentum=momentum, weight_decay=config.weight_decay)
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ def judged_at(config: TrainConfig, data: TaskData) -> At:
 
 
 def rows(
-    model: SequenceModel, batch: Batch, at: At, *, steps_have_targets: bool, truncate: int | None = None
+    model: SequenceModel, batch: Batch, at: At, *, steps_have_targets: bool, **options: Any
 ) -> tuple[Tensor, Tensor]:
     """Outputs [M, O] and targets [M] or [M, O] of a batch; M counts sequences, or steps for "each".
 
@@ -44,12 +45,12 @@ def rows(
         batch: the sequences.
         at: where the outputs are taken.
         steps_have_targets: whether ``batch.y`` has a target a step; if not, a sequence's target stands for all.
-        truncate: see ``SequenceModel.forward``.
+        **options: ``truncate``, ``dropout`` and ``generator`` of ``SequenceModel.forward``.
 
     Returns:
         Outputs and targets.
     """
-    outputs = model(batch.x, batch.lengths, at=at, truncate=truncate)
+    outputs = model(batch.x, batch.lengths, at=at, **options)
     if at != "each":
         return outputs, batch.y
     steps = len(batch.x)
