@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-all lint clean
 
 # The CPU build of torch is pinned and installed first: a plain `torch` would pull gigabytes of CUDA.
-$(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
+# An editable install sees new files, but not new packages: those install again.
+$(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/* src/nprnn/*/__init__.py)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt torch numpy
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e .
