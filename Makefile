@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all lint readme clean
 
 # The CPU build of torch is pinned and installed first: a plain `torch` would pull gigabytes of CUDA.
 # An editable install sees new files, but not new packages: those install again.
@@ -38,6 +38,10 @@ test: lint
 # CI's suite: everything.
 test-all: lint
 	$(BIN)/pytest -q -n auto
+
+# Rewrites the README's table of results from results/.
+readme: $(VENV)/.installed
+	$(BIN)/python -m nprnn.reporting.summary README.md results
 
 clean:
 	rm -rf $(VENV) build demo .mypy_cache .ruff_cache .pytest_cache

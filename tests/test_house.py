@@ -14,6 +14,7 @@ import nprnn
 from conftest import ROOT
 from nprnn.cli import COMMANDS
 from nprnn.models import MODELS
+from nprnn.reporting.summary import results_table, with_results
 from nprnn.tasks import TASKS
 
 SOURCE = ROOT / "src" / "nprnn"
@@ -122,6 +123,13 @@ def test_the_readme_tells_of_every_model_task_and_command() -> None:
         assert f"nprnn {name}" in readme, name
     for name in re.findall(r"nprnn ([a-z]+)\b", "\n".join(re.findall(r"```sh\n(.*?)```", readme, re.S))):
         assert name in COMMANDS, f"the README shows `nprnn {name}`, which is not a command"
+
+
+def test_the_readmes_results_are_those_of_the_records() -> None:
+    readme = (ROOT / "README.md").read_text()
+    table = results_table(ROOT / "results")
+    assert table.count("\n") > 1, "no results"
+    assert with_results(readme, table) == readme, "run make readme"
 
 
 def test_the_readme_is_short() -> None:

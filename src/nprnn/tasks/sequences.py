@@ -10,63 +10,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nprnn.configs import LOCATION
-from nprnn.errors import ConfigError, DataError, nearest
-from nprnn.seeds import derive
-from nprnn.tasks.base import Batch, Objective, Standardisation, TaskData, classification, regression
-from nprnn.tasks.sequence_files import SequenceTable, read_table, to_float32
-
-SIDES = ("train", "valid", "test")
-"""The names that ``split`` may hold."""
-TRAIN, VALID, TEST = range(3)
-
-_SHOWN = 20  # classes that a person is told of
-
-
-@dataclass(frozen=True, eq=False)
-class SequenceSet:
-    """n sequences, each a stretch of an array of steps that all sets share.
-
-    Attributes:
-        x: float32 [S, I], all steps.
-        y: classes int64 or numbers float32, [n] or [n, O]; with one target a step, classes [S] or numbers [S, O].
-        offsets: int64 [n], the first step of each.
-        lengths: int64 [n], steps of each.
-        ragged: whether lengths differ anywhere in the data, be it in another set.
-        steps_have_targets: whether ``y`` belongs to steps.
-    """
-
-    x: Tensor
-    y: Tensor
-    offsets: Tensor
-    lengths: Tensor
-    ragged: bool = False
-    steps_have_targets: bool = False
-
-    def __len__(self) -> int:
-        return len(self.offsets)
-
-    def batch(self, index: Tensor) -> Batch:
-        """x [T, B, I], after the end of a sequence 0; y [B] or [B, O], or [T, B] or [T, B, O] and 0 after the end."""
-        lengths = self.lengths[index]
-        steps = torch.arange(int(lengths.max()))[:, None]
-        after = steps >= lengths
-        place = (self.offsets[index] + steps).masked_fill_(after, 0)
-        x = self.x[place].masked_fill_(after[..., None], 0)
-        if not self.steps_have_targets:
-            return Batch(x, self.y[index], lengths if self.ragged else None)
-        y = self.y[place]
-        y = y.masked_fill_(after.view(after.shape + (1,) * (y.ndim - 2)), 0)
-        return Batch(x, y, lengths if self.ragged else None)
-
-    def rows(self) -> Tensor:
-        """The targets of all sequences, one after the other: [M] or [M, O]."""
-        if not self.steps_have_targets:
-            return self.y
-        starts = self.offsets - (self.lengths.cumsum(0) - self.lengths)
-        return self.y[torch.arange(int(self.lengths.sum())) + starts.repeat_interleave(self.lengths)]
+from nprnn.errors import ConfigError, DataError
+from nprnn.tasks.base import Objective, Standardisation, TaskData, classification, regression
+from nprnn.tasks.sequence_files import read_table
+from nprnn.tasks.sequence_sets import SequenceSet
+from nprnn.tasks.sequence_splits import SIDES, TRAIN, Division
+from nprnn.tasks.sequence_table import SequenceTable
+from nprnn.tasks.sequence_targets import listed, make_targets
 
 
 @dataclass(frozen=True)
@@ -137,15 +89,16 @@ class Sequences:
         if self.data is None:
             raise ConfigError("name the data with --data: a .npz file, or a folder with an index.csv")
         table = read_table(self.data, recording=self.window is not None)
-        y, names = _targets(table, self.targets, self.data)
+        y, names = make_targets(table, self.targets, self.data)
+        division = Division(self.data, self.valid_fraction, self.test_fraction)
         along_time = self.window is not None and len(table.lengths) == 1
         if along_time:
-            stretches, sides = self._along_time(table)
+            stretches, sides = division.along_time(table, self.window or 0)
         else:
             stretches = table.lengths
         source, offsets, lengths = self._cut(stretches)
         if not along_time:
-            sides = self._sides(table, y if names else None, np.bincount(source))
+            sides = division.by_groups(table, y if names else None, np.bincount(source))
         side = sides[source]
         if not table.steps_have_targets:
             y = y[np.zeros_like(source) if along_time else source]
@@ -182,25 +135,6 @@ class Sequences:
             about=self._about(table, lengths, (train, valid, test), names, y),
         )
 
-    def _along_time(self, table: SequenceTable) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-        """Lengths and sides of the parts of a single recording, in order of time."""
-        for key in ("split", "group"):
-            if getattr(table, key) is not None:
-                raise DataError(f"{self.data}: a single recording is split along time; leave {key} out")
-        self._need_test()
-        steps = int(table.lengths[0])
-        valid, test = round(steps * self.valid_fraction), round(steps * self.test_fraction)
-        parts = {TRAIN: steps - valid - test, VALID: valid, TEST: test}
-        if not self.valid_fraction:
-            del parts[VALID]
-        for side, part in parts.items():
-            if part < (self.window or 0):
-                raise DataError(
-                    f"{self.data}: the {SIDES[side]} part of the recording of {steps} steps has {part}, fewer than "
-                    f"a window of {self.window}; use a shorter window or other fractions"
-                )
-        return np.array(list(parts.values()), np.int64), np.array(list(parts), np.int8)
-
     def _cut(self, stretches: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Of each sequence to be learnt: the stretch it is from, its first step, its length."""
         starts = np.cumsum(stretches) - stretches
@@ -218,55 +152,6 @@ class Sequences:
         rank = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
         return source, starts[source] + rank * stride, np.full(len(source), self.window)
 
-    def _need_test(self) -> None:
-        if not self.test_fraction:
-            raise ConfigError("test_fraction is 0 and the data name no test set; results need one: raise test_fraction")
-
-    def _sides(self, table: SequenceTable, classes: NDArray[Any] | None, sizes: NDArray[np.int64]) -> NDArray[np.int8]:
-        """The side of each sequence, whole groups together; ``sizes`` is how much each counts."""
-        count = len(table.lengths)
-        names, group = np.unique(np.arange(count) if table.group is None else table.group, return_inverse=True)
-        groups = _Groups(np.bincount(group, sizes), len(names))
-        if classes is not None:
-            groups.hold(np.repeat(group, table.lengths) if table.steps_have_targets else group, classes)
-        if table.split is None:
-            self._need_test()
-            whole = groups.sizes.sum()
-            self._draw(groups, TEST, whole * self.test_fraction)
-            self._draw(groups, VALID, whole * self.valid_fraction)
-            return groups.sides[group]
-        sides = self._named(table.split)
-        groups.sides[group] = sides
-        if (torn := groups.sides[group] != sides).any():
-            name = names[group[int(torn.argmax())]]
-            where = " and ".join(SIDES[s] for s in np.unique(sides[names[group] == name]))
-            raise DataError(f"{self.data}: group {name!s} is in {where}; a group belongs to one set")
-        if not (sides == VALID).any():
-            self._draw(groups, VALID, groups.sizes[groups.sides == TRAIN].sum() * self.valid_fraction)
-        return groups.sides[group]
-
-    def _draw(self, groups: _Groups, side: int, wanted: float) -> None:
-        if wanted and not groups.move(side, wanted):
-            raise DataError(
-                f"{self.data}: of {len(groups.sides)} groups (sequences, where none are given) none can go to the "
-                f"{SIDES[side]} set and leave every class in the training set; record more, name the sets "
-                f"with split{', or set valid_fraction to 0' if side == VALID else ''}"
-            )
-
-    def _named(self, split: NDArray[Any]) -> NDArray[np.int8]:
-        found = np.unique(split).tolist()
-        for name in found:
-            if name not in SIDES:
-                guess = nearest(name, SIDES)
-                hint = f" Did you mean {guess!r}?" if guess else ""
-                raise DataError(f"{self.data}: unknown split {name!r}.{hint} Known: {', '.join(SIDES)}")
-        for name in ("train", "test"):
-            if name not in found:
-                raise DataError(
-                    f"{self.data}: split names {', '.join(found)} but no {name!r}; name some, or leave it out"
-                )
-        return np.array([SIDES.index(name) for name in split.tolist()], np.int8)
-
     def _classification(
         self, train: SequenceSet, valid: SequenceSet, test: SequenceSet, names: tuple[str, ...]
     ) -> Objective:
@@ -275,7 +160,7 @@ class Sequences:
             if unseen := [names[k] for k in ((counts == 0) & (other > 0)).nonzero()[:, 0].tolist()]:
                 raise DataError(
                     f"{self.data}: {len(unseen)} labels of the {side} set never occur in training: "
-                    f"{_listed(unseen)}. Train on each class; or, if y are quantities, use --targets numbers"
+                    f"{listed(unseen)}. Train on each class; or, if y are quantities, use --targets numbers"
                 )
         weights = None
         if self.class_weights == "balanced":
@@ -300,7 +185,7 @@ class Sequences:
             lines.append(f"{len(lengths)} windows of {self.window} steps, one every {self.stride or self.window}")
         each = "step" if table.steps_have_targets else "sequence"
         if names:
-            lines.append(f"{len(names)} classes, one for each {each}: {_listed(names)}")
+            lines.append(f"{len(names)} classes, one for each {each}: {listed(names)}")
         else:
             lines.append(f"{_many(y.shape[1] if y.ndim == 2 else 1, 'number')} to predict for each {each}")
         lines.append(", ".join(f"{name} {len(part)}" for name, part in zip(SIDES, sets, strict=True)))
@@ -311,97 +196,6 @@ class Sequences:
         if self.standardise:
             lines.append(f"standardised by {len(sets[TRAIN])} training sequences")
         return tuple(lines)
-
-
-class _Groups:
-    """Groups of sequences, which start out in the training set.
-
-    Attributes:
-        sizes: [G], how much each counts.
-        sides: int8 [G], where each is.
-    """
-
-    def __init__(self, sizes: NDArray[Any], count: int) -> None:
-        self.sizes = sizes
-        self.sides = np.zeros(count, np.int8)
-        self._pairs = np.empty((0, 2), np.int64)
-
-    def hold(self, group: NDArray[Any], classes: NDArray[Any]) -> None:
-        """Note which groups hold which classes; both [M]."""
-        span = int(classes.max()) + 1
-        self._pairs = np.stack(np.divmod(np.unique(group * span + classes), span), 1)
-
-    def move(self, side: int, wanted: float) -> bool:
-        """Move groups drawn by lot out of the training set, as near to ``wanted`` as they come, but at least one.
-
-        Training keeps at least one group, and one that holds each class it held. False if none can go.
-        """
-        ends = np.searchsorted(self._pairs[:, 0], np.arange(len(self.sides) + 1))
-        training = self.sides[self._pairs[:, 0]] == TRAIN
-        holders = np.bincount(self._pairs[training, 1], minlength=1)
-        left = int((self.sides == TRAIN).sum())
-        moved = 0.0
-        # The test set belongs to the data, not to the seed of a run.
-        order = torch.randperm(len(self.sides), generator=derive(0, "sequences", "split")).numpy()
-        small_first = order[np.argsort(self.sizes[order], kind="stable")]
-        # The second round is for groups that are all larger than wanted: the smallest goes.
-        for candidates, must in ((order, False), (small_first, True)):
-            for group in candidates.tolist():
-                held = self._pairs[ends[group] : ends[group + 1], 1]
-                near = moved + self.sizes[group] / 2 <= wanted or (must and not moved)
-                if self.sides[group] == TRAIN and near and left > 1 and (holders[held] > 1).all():
-                    self.sides[group] = side
-                    holders[held] -= 1
-                    moved += self.sizes[group]
-                    left -= 1
-            if moved:
-                break
-        return bool(moved)
-
-
-def _targets(table: SequenceTable, kind: str, path: Path) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Classes int64 and their names, or numbers float32 and None."""
-    y, names = table.y, table.class_names
-    if y is None or y.dtype.kind not in "biufU":
-        found = "nothing" if y is None else f"{y.dtype} {y.shape}"
-        raise DataError(f"{path}: y must be integers, text or floats, got {found}")
-    y = y.astype(np.int64) if y.dtype.kind == "b" else y
-    if kind == "numbers" or (kind == "auto" and y.dtype.kind == "f"):
-        if names is not None:
-            raise DataError(
-                f"{path}: class_names are given, but y are numbers; leave them out, or use --targets classes"
-            )
-        if y.dtype.kind == "U":
-            raise DataError(f"{path}: y are text such as {str(y.flat[0])!r}, not numbers; use --targets classes")
-        numbers = to_float32(y, f"{path}: y")
-        return (numbers[:, None] if table.steps_have_targets and y.ndim == 1 else numbers), None
-    if y.ndim != 1:
-        raise DataError(
-            f"{path}: y {y.dtype} gives {y.shape[1]} targets a row, but a row has one class: "
-            "save y[..., 0] or the like; for quantities use --targets numbers"
-        )
-    if y.dtype.kind == "f":
-        if (odd := ~(np.isfinite(y) & (y == np.round(y)) & (np.abs(y) < 2**53))).any():
-            raise DataError(f"{path}: y holds {y[int(odd.argmax())]}, which is no class; use --targets numbers")
-        y = y.astype(np.int64)
-    if names is None:
-        values, codes = np.unique(y, return_inverse=True)
-        return codes.astype(np.int64), tuple(str(value) for value in values.tolist())
-    if len(set(names)) < len(names) or not names:
-        raise DataError(f"{path}: class_names must be at least one, and each another: {_listed(names)}")
-    if y.dtype.kind == "U":
-        known = {name: k for k, name in enumerate(names)}
-        codes = np.array([known.get(label, -1) for label in y.tolist()])
-    else:
-        # Compared before they are widened: a large unsigned label would turn into another one.
-        codes = np.where((y >= 0) & (y < len(names)), y.astype(np.int64), -1)
-    if (wrong := codes < 0).any():
-        first = int(wrong.argmax())
-        raise DataError(
-            f"{path}: {int(wrong.sum())} labels are none of the {len(names)} class_names, the first being "
-            f"{y[first]!s} at {first}; expected 0..{len(names) - 1}, or the names themselves"
-        )
-    return codes.astype(np.int64), names
 
 
 def _standardisation(x: NDArray[np.float32], train: SequenceSet) -> Standardisation:
@@ -423,10 +217,6 @@ def _fingerprint(words: object, arrays: tuple[NDArray[Any], ...]) -> str:
         digest.update(f"{little.dtype.str}{little.shape}\n".encode())
         digest.update(little.data)
     return digest.hexdigest()
-
-
-def _listed(names: list[str] | tuple[str, ...]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f", ... ({len(names)})" if len(names) > _SHOWN else "")
 
 
 def _span(lengths: NDArray[np.int64]) -> str:

@@ -1,0 +1,148 @@
+"""Reading sequences from one ``.npz`` file.
+
+Nothing is ever unpickled, and nothing a header claims is believed before it has been held against what is there.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nprnn.errors import DataError
+from nprnn.tasks.sequence_table import SequenceTable, refuse, refuse_unknown, to_float32
+
+MAX_BYTES = 4 << 30
+"""The most bytes that the arrays of one ``.npz`` may declare."""
+KEYS = ("x", "y", "lengths", "split", "group", "class_names")
+
+_RAGGED = (
+    "Save sequences of different lengths one after the other: "
+    "np.savez(file, x=np.concatenate(sequences), lengths=[len(s) for s in sequences], y=...)."
+)
+_CHUNK = 1 << 20
+
+
+def read_npz(path: Path, labelled: bool, recording: bool) -> SequenceTable:
+    """Read a ``.npz``.
+
+    Args:
+        path: The file.
+        labelled: Whether targets are asked for; without them, splits and groups are left unread too.
+        recording: Take a two-dimensional ``x`` without ``lengths`` for one sequence [T, I] instead of N of one feature.
+
+    Returns:
+        The sequences.
+
+    Raises:
+        DataError: A damaged file, unexpected arrays, or values that are not finite.
+        OSError: It could not be read.
+    """
+    arrays = _arrays(path, KEYS if labelled else ("x", "lengths"))
+    for key in ("x", "y") if labelled else ("x",):
+        if key not in arrays:
+            raise DataError(f"{path}: array {key!r} is missing; found {', '.join(arrays) or 'none'}")
+    raw = arrays["x"]
+    if raw.size == 0:
+        raise DataError(f"{path}: x is empty, its shape is {raw.shape}")
+    x, steps, lengths = _sequences(raw, arrays.get("lengths"), recording, f"{path}: x")
+    count = len(lengths)
+    table = SequenceTable(x, lengths, [str(k) for k in range(count)])
+    if not labelled:
+        return table
+    y, per_step = _aligned(_text(arrays["y"]), count, len(x), steps, f"{path}: y")
+    columns = {key: _text(arrays[key]) for key in ("split", "group", "class_names") if key in arrays}
+    for key, column in columns.items():
+        kinds, wanted = ("iuU", "integers or text") if key == "group" else ("U", "text")
+        size = len(column) if key == "class_names" and column.ndim else count
+        if column.dtype.kind not in kinds or column.shape != (size,):
+            raise DataError(f"{path}: {key} must be {wanted} ({size},), got {column.dtype} {column.shape}")
+    named = tuple(columns["class_names"].tolist()) if "class_names" in columns else None
+    return SequenceTable(x, lengths, table.names, y, per_step, columns.get("split"), columns.get("group"), named)
+
+
+def _sequences(
+    raw: NDArray[Any], lengths: NDArray[Any] | None, recording: bool, what: str
+) -> tuple[NDArray[np.float32], int | None, NDArray[np.int64]]:
+    """Steps [S, I]; how many each sequence has where the array itself says that; and the lengths [N]."""
+    shape = raw.shape
+    if lengths is not None:
+        if raw.ndim not in (1, 2):
+            raise DataError(f"{what} with lengths must be (steps, I), got {shape}. {_RAGGED}")
+        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or not len(lengths):
+            raise DataError(f"{what} has lengths {lengths.dtype} {lengths.shape}; expected integers (N,), N at least 1")
+        refuse((lengths < 1) | (lengths > shape[0]), lengths, f"{what} lengths:", f"outside 1..{shape[0]}")
+        if (total := int(lengths.astype(np.int64).sum())) != shape[0]:
+            raise DataError(f"{what} has {shape[0]} steps, but lengths add up to {total}")
+        return to_float32(raw, what).reshape(shape[0], -1), None, lengths.astype(np.int64)
+    if recording and raw.ndim in (1, 2):
+        return to_float32(raw, what).reshape(shape[0], -1), None, np.array([shape[0]])
+    if raw.ndim not in (2, 3):
+        hint = " One long recording needs --window." if raw.ndim == 1 else ""
+        raise DataError(f"{what} must be (N, T, I) or (N, T), or (steps, I) with lengths; got {shape}.{hint} {_RAGGED}")
+    flat = to_float32(raw, what).reshape(shape[0] * shape[1], -1)
+    return flat, shape[1], np.full(shape[0], shape[1], np.int64)
+
+
+def _aligned(y: NDArray[Any], count: int, total: int, steps: int | None, what: str) -> tuple[NDArray[Any], bool]:
+    """Targets [N], [N, K], [S] or [S, K], and whether they belong to steps."""
+    if steps is not None and y.size and y.shape[:2] == (count, steps) and y.ndim <= 3:
+        return y.reshape(total, *y.shape[2:]), True
+    for rows, per_step in ((count, False), (total, True)):
+        if y.size and y.ndim in (1, 2) and len(y) == rows and not (per_step and steps is not None):
+            return y, per_step
+    each = f"({count}, {steps}) or ({count}, {steps}, K)" if steps is not None else f"({total},) or ({total}, K)"
+    raise DataError(
+        f"{what} has shape {y.shape}, but x holds {count} sequences, {total} steps in all. "
+        f"Expected ({count},) or ({count}, K), a target a sequence; or {each}, a target a step"
+    )
+
+
+def _text(values: NDArray[Any]) -> NDArray[Any]:
+    return np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
+
+
+def _arrays(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The wanted arrays of a ``.npz``, in the file's order."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+            for key in members:
+                refuse_unknown(f"{path}: unknown array", key, KEYS)
+            declared = sum(member.file_size for member in archive.infolist())
+            if declared > MAX_BYTES:
+                raise DataError(f"{path}: its arrays declare {declared} bytes, over the limit of {MAX_BYTES}")
+            return {k: _array(archive, m, f"{path}: array {k!r}") for k, m in members.items() if k in wanted}
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+        raise DataError(f"{path}: damaged, cut short, or not a .npz as np.savez writes it ({error})") from error
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> NDArray[Any]:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DataError(f"{what}: compression method {member.compress_type} is not what NumPy writes; use np.savez")
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        elif version == (2, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+        else:
+            raise DataError(f"{what}: NPY version {version} is for records; expected a plain array")
+        if dtype.hasobject:
+            raise DataError(f"{what} holds Python objects, which are never read: they could run code. {_RAGGED}")
+        claimed, there = math.prod(shape) * dtype.itemsize, member.file_size - stream.tell()
+        data = bytearray()
+        # Memory grows with what arrives, never with what was claimed.
+        while claimed == there and (piece := stream.read(_CHUNK)):
+            data += piece
+    if claimed != len(data):
+        raise DataError(f"{what} claims {dtype} {shape}, {claimed} bytes, but {there} follow: damaged or cut short")
+    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
