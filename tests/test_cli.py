@@ -92,6 +92,8 @@ def test_train_eval_report_through_real_processes(tmp_path: Path) -> None:
     assert "np-RNN, seed 0" in html
     assert "data:image/png;base64," in html
     assert not re.search(r"(src|href)=\"?https?:", html)
+    assert "built-in" not in html
+    assert "<td>20 of 20</td>" in html
 
 
 def test_the_same_command_again_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -376,6 +378,46 @@ def test_user_text_is_escaped_in_reports(tmp_path: Path) -> None:
     folder.rename(evil)
     assert main(["report", str(evil), "--out", str(tmp_path / "r.html")]) == 0
     assert "<script>" not in (tmp_path / "r.html").read_text()
+
+
+def test_class_names_of_any_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["[red]a", "b[/red]", "$\\frac$ cost $", "<b>&"]
+    x = np.random.default_rng(0).normal(size=(60, 4, 2))
+    data = tmp_path / "a [bold] file.npz"
+    np.savez(data, x=x, y=np.arange(60) % 4, class_names=names)
+    out = tmp_path / "my[bold]runs [#x]"
+    assert main(["train", "sequences", "--data", str(data), *QUICK, "--out", str(out)]) == 0
+    folder = only_run(out)
+    capsys.readouterr()
+    assert main(["eval", str(folder)]) == 0
+    told = said(capsys)
+    assert "[red]a" in told
+    assert "b[/red]" in told
+    assert [c["class"] for c in json.loads((folder / "eval.json").read_text())["classes"]] == names
+    evil = folder.with_name("e[#x][bold]")
+    folder.rename(evil)
+    assert main(["runs", str(out)]) == 0
+    assert "e[#x][bold]" in said(capsys)
+    assert main(["report", str(out), "--out", str(tmp_path / "r.html")]) == 0
+
+
+def test_a_downloaded_set_can_be_judged_from_a_folder(tmp_path: Path) -> None:
+    write_images(tmp_path / "set")
+    words = ["train", "mnist", "--data-dir", str(tmp_path / "set"), "--any-idx", "--valid-size", "6", *QUICK]
+    assert main([*words, "--out", str(tmp_path / "runs")]) == 0
+    path = only_run(tmp_path / "runs") / "env.json"
+    env = json.loads(path.read_text())
+    env["locations"] = {"data_dir": None, "any_idx": True, "download": True}
+    path.write_text(json.dumps(env))
+    assert main(["eval", str(path.parent), "--data-dir", str(tmp_path / "set")]) == 0
+
+
+def test_an_ignored_ctrl_c_stays_ignored(tmp_path: Path) -> None:
+    words = " ".join(["train", "addition", *TINY, "--updates", "400", "--eval-every", "200", "--out", str(tmp_path)])
+    script = f"trap '' INT; {sys.executable} -m nprnn {words} & sleep 3; kill -INT $!; wait $!"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert numbers(only_run(tmp_path))[-1]["update"] == 400
 
 
 @pytest.mark.slow

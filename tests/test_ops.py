@@ -356,6 +356,48 @@ def test_compile_gives_the_same_values_and_gradients(save: str) -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_forward_mode_under_compile_is_not_zero() -> None:
+    p = problem(11)
+
+    def final(x: Tensor) -> Tensor:
+        return rnn(x, *list(p.values())[1:], nonlinearity="tanh")[1]
+
+    def push(x: Tensor, v: Tensor) -> Tensor:
+        return torch.func.jvp(final, (x,), (v,))[1]
+
+    v = torch.randn_like(p["x"])
+    want = push(p["x"], v)
+    assert want.abs().max() > 0.1
+    torch.testing.assert_close(torch.compile(push, backend="aot_eager", fullgraph=True)(p["x"], v), want)
+
+
+@pytest.mark.parametrize("run", [rnn, reference.forward], ids=["operator", "reference"])
+def test_padding_is_not_looked_at_even_if_it_is_no_number(run: Any) -> None:
+    p = problem(12)
+    lengths = torch.tensor([5, 2, 3])
+    results = []
+    for padding in (0.0, float("nan"), float("inf")):
+        x = p["x"].clone()
+        x[2:, 1], x[3:, 2] = padding, padding
+        leaves = [x.requires_grad_(), *(p[k].clone().requires_grad_() for k in list(p)[1:])]
+        y, h_n = run(*leaves, lengths, nonlinearity="tanh", reverse=False, linear_units=0)
+        results.append([y, h_n, *torch.autograd.grad(y.cos().sum() + h_n.sum(), leaves)])
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("save", ["all", "sqrt"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_lengths_of_any_integer_type(dtype: torch.dtype, save: Any) -> None:
+    p = problem(13)
+    lengths = torch.tensor([1, 4, 5])
+    want = rnn(**p, lengths=lengths, nonlinearity="relu", save=save)
+    got = rnn(**p, lengths=lengths.to(dtype), nonlinearity="relu", save=save)
+    for a, b in zip(got, want, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_export_keeps_one_node_and_a_free_length() -> None:
     class Net(torch.nn.Module):
         def __init__(self) -> None:

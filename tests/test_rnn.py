@@ -391,3 +391,14 @@ def test_cell_step_by_step_is_the_rnn(init: str | None) -> None:
     m.load_state_dict({f"{name}_l0": v for name, v in cell.state_dict().items()}, strict=True)
     states = list(itertools.accumulate(BATCH, lambda h, x: cell(x, h), initial=states_of(m)[0]))
     same(m(BATCH, states_of(m)), (torch.stack(states[1:]), states[-1][None]))
+
+
+@pytest.mark.parametrize("train", FLAGS)
+def test_empty_sequences_among_others_with_dropout(train: bool) -> None:
+    m = nprnn.RNN(I, H, 2, dropout=0.5, dtype=F64).train(train)
+    y, h_n = m.forward_padded(BATCH, torch.tensor([T, 0, 2]))
+    assert (y[:, 1] == 0).all()
+    assert (h_n[:, 1] == 0).all()
+    assert (y[2:, 2] == 0).all()
+    if not train:
+        same(y[:2, 2], m(BATCH[:2, 2:])[0][:, 0])

@@ -22,6 +22,11 @@ def checkpoint(update: int) -> Checkpoint:
     return Checkpoint(tensors, update, {"window": {"loss": [0.1, 1 / 3]}, "best": None})
 
 
+def record(update: int, **more: object) -> dict[str, object]:
+    numbers = {"loss": 1.0, "gradient_norm": 1.0, "lr": 1.0, "updates_per_second": 1.0}
+    return {"update": update, **numbers, "test": {"mse": 1.5}, **more}
+
+
 def same(a: Checkpoint | None, b: Checkpoint) -> bool:
     return (
         a is not None
@@ -84,14 +89,14 @@ def test_any_flipped_bit_or_cut_of_a_checkpoint_is_noticed(
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, content: bytes) -> None:
     run = Run.create(tmp_path, "x", {}, {})
     run.save_checkpoint(checkpoint(7))
-    run.append({"update": 7})
+    run.append(record(7))
     run.save_checkpoint(checkpoint(9))
-    run.append({"update": 9})
+    run.append(record(9))
     (run.folder / LAST).write_bytes(content)
     again = Run.open(run.folder)
     assert same(again.resume(), checkpoint(7))
     assert "going on from the checkpoint before it, of update 7" in again.notice
-    assert again.records() == [{"update": 7}]
+    assert again.records() == [record(7)]
     (run.folder / PREVIOUS).write_bytes(content)
     with pytest.raises(RunError, match=r"checkpoint\.previous\.safetensors is damaged"):
         Run.open(run.folder).resume()
@@ -103,14 +108,18 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, conte
 def test_records(tmp_path: Path) -> None:
     run = Run.create(tmp_path, "x", {}, {})
     assert run.records() == []
-    run.append({"update": 1})
-    run.append({"update": 2, "nested": {"a": [1.5]}})
-    assert run.records() == [{"update": 1}, {"update": 2, "nested": {"a": [1.5]}}]
+    run.append(record(1))
+    run.append(record(2, valid={"mse": 0.5}))
+    assert run.records() == [record(1), record(2, valid={"mse": 0.5})]
     path = run.folder / "metrics.jsonl"
     path.write_text(path.read_text() + '{"upd')
     assert len(run.records()) == 2
-    for nonsense in ("nonsense", "[]", "{}", '{"update": "1"}'):
-        path.write_text(f'{{"update": 1}}\n{nonsense}\n{{"update": 2}}\n')
+    good = json.dumps(record(1))
+    lacking = [{k: v for k, v in record(1).items() if k != name} for name in record(1)]
+    wrong = [record(1, test={"mse": "low"}), record(1, test={}), record(1, test=3), record(1, lr=None)]
+    odd = [record(1), *lacking[1:], *wrong, {**record(1), "update": "1"}, {**record(1), "update": True}][1:]
+    for nonsense in ("nonsense", "[]", "{}", *map(json.dumps, odd)):
+        path.write_text(f"{good}\n{nonsense}\n{good}\n")
         with pytest.raises(RunError, match=r"metrics\.jsonl line 2 is damaged.*delete the line"):
             run.records()
 
@@ -181,12 +190,12 @@ def test_files_are_as_readable_as_the_umask_says(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_and_costs_nothing_that_was_saved(small_disk: Path) -> None:
     run = Run.create(small_disk, "x", {}, {})
     run.save_checkpoint(checkpoint(7))
-    run.append({"update": 7})
+    run.append(record(7))
     (small_disk / "ballast").write_bytes(b"x" * 65536)
 
     def fill() -> None:
         for update in range(8, 10_000):
-            run.append({"update": update, "ballast": "x" * 2000})
+            run.append(record(update, ballast="x" * 2000))
 
     with pytest.raises(RunError, match=r"cannot write .*: No space left on device"):
         fill()
@@ -196,6 +205,54 @@ def test_a_full_disk_is_told_and_costs_nothing_that_was_saved(small_disk: Path) 
     (small_disk / "ballast").unlink()
     again = Run.open(run.folder)
     assert same(again.resume(), checkpoint(7))
-    assert again.records() == [{"update": 7}]
+    assert again.records() == [record(7)]
     again.save_checkpoint(checkpoint(9))
     assert same(Run.open(run.folder).resume(), checkpoint(9))
+
+
+def test_a_missing_checkpoint_falls_back_too(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "x", {}, {})
+    run.save_checkpoint(checkpoint(7))
+    run.save_checkpoint(checkpoint(9))
+    (run.folder / LAST).unlink()
+    assert run.progress() == 7
+    assert same(run.resume(), checkpoint(7))
+    assert "is missing; going on from the checkpoint before it, of update 7" in run.notice
+    (run.folder / PREVIOUS).write_bytes(b"")
+    with pytest.raises(RunError, match="is damaged"):
+        run.progress()
+
+
+def test_looking_at_a_strangers_folder_harms_nothing(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "x", {}, {})
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    for name in (".lock", "metrics.jsonl"):
+        (run.folder / name).symlink_to(victim)
+    assert not run.in_use()
+    with pytest.raises(RunError, match=r"cannot write .*\.lock"), run.lock():
+        pass
+    with pytest.raises(RunError, match=r"cannot write .*metrics\.jsonl"):
+        run.append(record(1))
+    assert victim.read_text() == "precious"
+
+
+def test_in_use_is_told_and_looking_does_not_lock_out(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "x", {}, {})
+    assert not run.in_use()
+    assert not (run.folder / ".lock").exists()
+    with run.lock():
+        assert run.in_use()
+    assert not run.in_use()
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(pipe, b"words")
+        assert os.read(reader, 99) == b"words"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)

@@ -138,7 +138,7 @@ def test_records_past_the_checkpoint_are_dropped_and_made_again(tmp_path: Path) 
     train(CONFIG, data, run, stop_after=12)
     # As after a kill between the record of update 18 and its checkpoint, in the middle of a line.
     with (run.folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"update": 18, "loss": -1.0}) + '\n{"update": 24, "lo')
+        file.write(json.dumps({**run.records()[-1], "update": 18, "loss": -1.0}) + '\n{"update": 24, "lo')
     train(CONFIG, data, new_run(tmp_path / "killed")[0])
     assert numbers(run) == numbers(whole)
 
@@ -181,6 +181,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_pat
     # The good run's folder under wild settings: what a run would meet that blows up after its first checkpoint.
     with pytest.raises(NonFiniteError, match=r"update \d+: .*keeps the checkpoint of update 6; try a smaller lr"):
         train(wild, data, good)
+    assert good.diverged()
     assert (good.folder / "checkpoint.safetensors").read_bytes() == kept
 
 
@@ -390,3 +391,61 @@ def test_paper_preset_is_the_papers_protocol() -> None:
     )
     with pytest.raises(ConfigError, match=r"unknown preset of addition 'papr'\. Did you mean 'paper'"):
         find_preset("addition", "papr")
+
+
+def test_a_step_that_ruins_the_weights_is_no_success(tmp_path: Path) -> None:
+    config = TrainConfig(hidden=8, batch=4, updates=3, lr=1e36, eval_every=1, clip=0.0)
+    run, data = new_run(tmp_path, config)
+    with pytest.raises(NonFiniteError, match=r"update 1: .*not finite.*keeps the checkpoint of update 0"):
+        train(config, data, run)
+    assert run.records() == []
+    assert run.diverged() == 1
+    assert not list(run.folder.glob("*.safetensors"))
+
+
+def test_what_validation_cannot_judge_it_does_not_choose() -> None:
+    nan = float("nan")
+    records = [{"update": u, "valid": {"mse": v}, "test": {"mse": v}} for u, v in ((1, nan), (2, 0.5), (3, 0.7))]
+    assert readings(records, "mse", False)["chosen on validation"]["update"] == 2
+    assert "chosen on validation" not in readings(records[:1], "mse", False)
+
+
+def test_weights_alone_are_nothing_to_go_on_from(tmp_path: Path) -> None:
+    run, data = new_run(tmp_path)
+    train(CONFIG, data, run, stop_after=6)
+    (run.folder / "checkpoint.safetensors").write_bytes((run.folder / "best.safetensors").read_bytes())
+    with pytest.raises(RunError, match="holds weights but not what training needs"):
+        train(CONFIG, data, run)
+
+
+def test_a_config_that_claims_a_giant_model_is_refused_before_it_is_built(tmp_path: Path) -> None:
+    run, data = new_run(tmp_path)
+    train(CONFIG, data, run, stop_after=6)
+    path = run.folder / "config.json"
+    config = json.loads(path.read_text())
+    config["train_config"]["hidden"] = 10**7
+    path.write_text(json.dumps(config))
+    with pytest.raises(RunError, match="1 outputs of 10000000 hidden units, the weights are"):
+        load_trained(run.folder)
+
+
+def test_dropout_and_weight_decay(tmp_path: Path) -> None:
+    finals = {}
+    for name, settings in {"none": {}, "dropout": {"dropout": 0.5}, "decay": {"weight_decay": 0.5}}.items():
+        config = TrainConfig(hidden=8, batch=4, updates=24, lr=0.05, eval_every=6, **settings)
+        run, data = new_run(tmp_path / name, config)
+        finals[name] = train(config, data, run)
+        again, data = new_run(tmp_path / f"{name}-stopped", config)
+        train(config, data, again, stop_after=11)
+        train(config, data, again)
+        assert numbers(again) == numbers(run)
+    norms = {k: float(m.rnn.weight_ih_l0.detach().norm()) for k, m in finals.items()}
+    assert norms["decay"] < 0.8 * norms["none"]
+    assert norms["dropout"] != norms["none"]
+    model, x = finals["none"], torch.rand(6, 2000, 2)
+    generator = torch.Generator().manual_seed(0)
+    plain, dropped = model.eval()(x), model.train()(x, dropout=0.5, generator=generator)
+    assert torch.equal(model.eval()(x, dropout=0.5), plain)
+    # What is dropped is made up for: the mean over sequences stays.
+    spread = float((dropped - plain).std()) / 2000**0.5
+    assert abs(float((dropped - plain).mean())) < 5 * spread

@@ -9,11 +9,14 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content``.
+    """Replace ``path`` by ``content``. A device or pipe is written to instead: it must not become a file.
 
     Raises:
         OSError: the folder cannot be written or the disk is full; the old file is untouched.
     """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

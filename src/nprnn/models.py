@@ -70,6 +70,7 @@ class SequenceModel(nn.Module):
         Returns:
             [B, O], or [T, B, O] for ``"each"`` (meaningless beyond a sequence's length).
         """
+        lengths = None if lengths is None else lengths.long()
         if self.input_mean is not None and self.input_scale is not None:
             x = (x - self.input_mean) / self.input_scale
         y, last = self._states(x, lengths, truncate)
@@ -150,7 +151,7 @@ def build_model(
     scale: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> SequenceModel:
-    """A model of Table 1 at its start: biases 0, one effective bias in the recurrent layer.
+    """A model of Table 1 at its start: biases 0, one effective bias in the recurrent layer (the LSTM: as torch has it).
 
     Args:
         name: a key of ``MODELS``; case matters only between IRNN and iRNN.

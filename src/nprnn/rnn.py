@@ -177,11 +177,12 @@ class RNN(nn.RNNBase):
         return x, torch.stack(finals)
 
     def _drop(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        if lengths is None:
+        if lengths is None or not self.training:
             return functional.dropout(x, self.dropout, self.training)
         # On packed data, as torch does: the same mask under one seed. Sorting again could swap equal lengths.
         descending = bool((lengths[:-1] >= lengths[1:]).all())
-        packed = pack_padded_sequence(x, lengths.cpu(), enforce_sorted=descending)
+        # No sequence packed may be empty; a step too many is 0 and stays 0.
+        packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), enforce_sorted=descending)
         dropped = packed._replace(data=functional.dropout(packed.data, self.dropout, self.training))
         return pad_packed_sequence(dropped, total_length=len(x))[0]
 

@@ -6,6 +6,7 @@
     checkpoint.safetensors   weights, optimiser and counters after the last evaluation (or Ctrl-C), in one file so that
                              they cannot be of different moments; checkpoint.previous.safetensors is the one before
     best.safetensors         the weights that did best on the validation set
+    diverged.json            only where the numbers blew up: at which update, and how
 
 Every file is replaced atomically or appended to a line at a time, and records past the checkpoint are dropped on
 resume, so a killed process leaves a folder that goes on.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +32,9 @@ FORMAT = 1
 LAST = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 BEST = "best.safetensors"
+DIVERGED = "diverged.json"
+# Never through a link: a run folder may be a stranger's. (Not every system knows these.)
+_CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Checkpoint(NamedTuple):
@@ -109,9 +114,11 @@ class Run:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
-        with self._writing("metrics.jsonl") as path, path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
+        with self._writing("metrics.jsonl") as path:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _CAREFUL, 0o666)
+            with os.fdopen(descriptor, "a") as file:
+                file.write(json.dumps(record) + "\n")
+                file.flush()
 
     def records(self) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``; a last line cut short by a kill is left out."""
@@ -120,11 +127,8 @@ class Run:
         records = []
         for number, line in enumerate(lines, 1):
             try:
-                record = json.loads(line)
-                if not isinstance(record["update"], int):
-                    raise ValueError("no update number")
-                records.append(record)
-            except (ValueError, KeyError, TypeError) as error:
+                records.append(_checked(json.loads(line)))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 if number == len(lines):
                     break
                 raise RunError(f"{path} line {number} is damaged: {error!r}; delete the line to go on") from error
@@ -164,13 +168,7 @@ class Run:
             for litter in self.folder.glob(f".{name}.*"):
                 with self._writing(litter.name):
                     litter.unlink()
-        try:
-            checkpoint = self.read_checkpoint(LAST)
-        except RunError as error:
-            checkpoint = self.read_checkpoint(PREVIOUS)
-            if checkpoint is None:
-                raise
-            self.notice = f"{error}; going on from the checkpoint before it, of update {checkpoint.update}"
+        checkpoint, self.notice = self._newest()
         self.saved = checkpoint.update if checkpoint else 0
         records = self.records()
         kept = [record for record in records if record["update"] <= self.saved]
@@ -191,31 +189,68 @@ class Run:
             yield
             return
         with self._writing(".lock") as path:
-            file = path.open("w")
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(f"another process is training in {self.folder}") from None
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _CAREFUL, 0o666)
+        try:
+            with self._writing(".lock"):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise RunError(f"another process is training in {self.folder}") from None
             yield
+        finally:
+            os.close(descriptor)
 
     def in_use(self) -> bool:
-        """Whether a process trains in this folder now."""
-        if not (self.folder / ".lock").exists():
+        """Whether a process trains in this folder now, as far as can be told; changes nothing."""
+        try:
+            import fcntl
+
+            descriptor = os.open(self.folder / ".lock", os.O_RDONLY | _CAREFUL)
+        except (ImportError, OSError):
             return False
         try:
-            with self.lock():
-                return False
-        except RunError:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return False
 
     def progress(self) -> int:
-        """Updates done at the last checkpoint, as far as it can be read; 0 without one."""
+        """Updates done at the last checkpoint that can be read; 0 without one.
+
+        Raises:
+            RunError: there are checkpoints, and all are damaged.
+        """
+        checkpoint, _ = self._newest()
+        return checkpoint.update if checkpoint else 0
+
+    def _newest(self) -> tuple[Checkpoint | None, str]:
+        """The last checkpoint, or the one before if that is missing or damaged, and what to tell of that."""
+        told = ""
         try:
             checkpoint = self.read_checkpoint(LAST)
-        except RunError:
+        except RunError as error:
             checkpoint = self.read_checkpoint(PREVIOUS)
-        return checkpoint.update if checkpoint else 0
+            if checkpoint is None:
+                raise
+            told = str(error)
+        else:
+            if checkpoint is None:
+                checkpoint = self.read_checkpoint(PREVIOUS)
+                told = f"{self.folder / LAST} is missing" if checkpoint else ""
+        if checkpoint and told:
+            told += f"; going on from the checkpoint before it, of update {checkpoint.update}"
+        return checkpoint, told
+
+    def diverged(self) -> int | None:
+        """The update at which the numbers blew up; None if they did not."""
+        try:
+            return int(json.loads((self.folder / DIVERGED).read_text())["update"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def write(self, name: str, content: bytes) -> Path:
         """Put a file into the folder, atomically."""
@@ -241,6 +276,20 @@ class Run:
             yield self.folder / name
         except OSError as error:
             raise RunError(f"cannot write {self.folder / name}: {error.strerror or error}") from error
+
+
+def _checked(record: Any) -> dict[str, Any]:
+    """A line of ``metrics.jsonl``, if it has what readers of records count on."""
+    if type(record["update"]) is not int:
+        raise ValueError("update is not a whole number")
+    for name in ("loss", "gradient_norm", "lr", "updates_per_second"):
+        float(record[name])
+    for split in ("valid", "test"):
+        for value in record.get(split, {}).values():
+            float(value)
+    if not record["test"]:
+        raise ValueError("no test metrics")
+    return dict(record)
 
 
 def _pack(checkpoint: Checkpoint) -> bytes:

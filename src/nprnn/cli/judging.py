@@ -92,7 +92,7 @@ def command_predict(words: list[str]) -> int:
         console.print(text.rstrip("\n"), markup=False, soft_wrap=True)
         return 0
     try:
-        write_atomically(options.out, text.encode())
+        write_atomically(options.out.resolve(), text.encode())
     except OSError as error:
         raise RunError(f"cannot write {options.out}: {error.strerror or error}") from error
     console.print(f"{len(rows)} predictions: {options.out}", markup=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.markup import escape
 from rich.table import Table
 
 import nprnn
@@ -30,7 +31,7 @@ def command_runs(words: list[str]) -> int:
     for name in ("run", "state", "updates", "metric", "test, final"):
         table.add_column(name, overflow="fold")
     for folder in sorted(path.parent for path in options.folder.glob("*/config.json")):
-        table.add_row(folder.name, *run_state(folder))
+        table.add_row(*map(escape, (folder.name, *run_state(folder))))
     if not table.row_count:
         raise ConfigError(f"{options.folder} holds no run (a run has a config.json)")
     console.print(table)

@@ -61,7 +61,7 @@ def command_train(words: list[str]) -> int:
         return 0
     curve = Curve.of(run)
     picture = run.write("curve.png", learning_curves([curve]))
-    reached = f"after {run.saved} of {config.updates} updates"
+    reached = f"after {curve.records[-1]['update']} of {config.updates} updates"
     title = f"{title} {reached}, {count_parameters(model)} parameters"
     console.print(metrics_table(title, {**_test_rows(curve), "constant answer": curve.baseline}))
     console.print(f"learning curve: {picture}", markup=False, soft_wrap=True)
@@ -130,6 +130,6 @@ def _value_of(option: str, words: list[str]) -> str | None:
     for k, word in enumerate(words):
         if word.startswith(f"{option}="):
             found = word.partition("=")[2]
-        elif word == option and k + 1 < len(words):
+        elif word == option and k + 1 < len(words) and not words[k + 1].startswith("-"):
             found = words[k + 1]
     return found

@@ -16,7 +16,7 @@ from torch import Tensor
 from nprnn.errors import InputError
 from nprnn.ops import library as library
 from nprnn.ops.backends import backend_status as backend_status
-from nprnn.ops.function import recurrence
+from nprnn.ops.function import forward_mode, recurrence
 
 Nonlinearity = Literal["relu", "tanh"]
 Save = Literal["all", "sqrt"]
@@ -77,8 +77,9 @@ def rnn(
     if autocast_enabled(kind):
         x, h0, weight_ih, weight_hh = (_cast(v, kind) for v in (x, h0, weight_ih, weight_hh))
         bias = None if bias is None else _cast(bias, kind)
-    inputs = (x, h0, weight_ih, weight_hh, bias, lengths)
-    _check_alike(*inputs)
+    _check_alike(x, h0, weight_ih, weight_hh, bias, lengths)
+    # Signed: lengths are subtracted from each other.
+    inputs = (x, h0, weight_ih, weight_hh, bias, None if lengths is None else lengths.long())
     options = (nonlinearity, reverse, linear_units)
     return _rnn_sqrt(*inputs, *options) if save == "sqrt" else _call(*inputs, *options, False)
 
@@ -95,7 +96,8 @@ def _call(
     linear_units: int,
     recompute: bool,
 ) -> tuple[Tensor, Tensor]:
-    run = torch.ops.nprnn.rnn.default if torch.compiler.is_compiling() else recurrence
+    # Forward mode goes to the reference either way: the registered operator would give zeros.
+    run = torch.ops.nprnn.rnn.default if torch.compiler.is_compiling() and not forward_mode() else recurrence
     y, h_n = run(x, h0, weight_ih, weight_hh, bias, lengths, nonlinearity, reverse, linear_units, recompute)
     return y, h_n
 

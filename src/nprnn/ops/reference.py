@@ -41,10 +41,10 @@ def forward(
     linear_units: int,
 ) -> tuple[Tensor, Tensor]:
     """y_t = f(W_ih x_t + W_hh y_{t-1} + b); past a sequence's length y is 0 and the state stands still."""
-    z = project(x, weight_ih)
+    alive = live(lengths, x.shape[-3], x.device)
+    z = project(without_padding(x, alive), weight_ih)
     if bias is not None:
         z = z + bias[..., None, None, :]
-    alive = live(lengths, x.shape[-3], x.device)
     step_weight, h, ys = weight_hh.mT, h0, []
     for t in in_order(x.shape[-3], reverse):
         new = activation(z.select(-3, t) + h @ step_weight, nonlinearity, linear_units)
@@ -93,7 +93,7 @@ def backward(
     return (
         project(dz, weight_ih.mT).sum_to_size(x.shape) if need_dx else None,
         dh.sum_to_size(h0.shape),
-        outer(dz, x).sum_to_size(weight_ih.shape),
+        outer(dz, without_padding(x, alive)).sum_to_size(weight_ih.shape),
         outer(dz, previous(y, h0, lengths, reverse)).sum_to_size(weight_hh.shape),
         None if bias is None else dz.sum((-3, -2)).sum_to_size(bias.shape),
     )
@@ -109,6 +109,11 @@ def live(lengths: Tensor | None, steps: int, device: torch.device) -> Tensor | N
     if lengths is None:
         return None
     return (torch.arange(steps, device=device)[:, None] < lengths.to(device)[..., None, :])[..., None]
+
+
+def without_padding(v: Tensor, alive: Tensor | None) -> Tensor:
+    """v with 0 beyond the end of each sequence: what stands there, NaN even, must not reach a sum."""
+    return v if alive is None else torch.where(alive, v, 0)
 
 
 def previous(y: Tensor, h0: Tensor, lengths: Tensor | None, reverse: bool) -> Tensor:

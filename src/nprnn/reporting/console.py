@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -36,7 +37,7 @@ class TrainingProgress:
             disable=not console.is_terminal,
             transient=False,
         )
-        self._bar = self._progress.add_task(title, total=total, completed=done, state="")
+        self._bar = self._progress.add_task(escape(title), total=total, completed=done, state="")
         self._loss: float | None = None
         self._metric = self._speed = ""
 
@@ -74,15 +75,15 @@ class TrainingProgress:
 def metrics_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     """A table of metrics, a row each of ``rows`` (such as "test", "baseline"); a metric that a row lacks is a dash."""
     names: Sequence[str] = list(dict.fromkeys(name for row in rows.values() for name in row))
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("")
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for label, row in rows.items():
         # A whole number, such as the update that was chosen, is not a measurement.
         cells = (
             "–" if name not in row else f"{row[name]}" if isinstance(row[name], int) else f"{row[name]:.4f}"
             for name in names
         )
-        table.add_row(label, *cells)
+        table.add_row(escape(label), *cells)
     return table

@@ -53,10 +53,9 @@ class Curve:
             raise RunError(f"{run.folder} has no evaluation yet; go on with `nprnn train`")
         try:
             train, objective = run.config["train_config"], run.config["objective"]
-            settings = ", ".join(f"{k} {v}" for k, v in run.config["task_config"].items() if v not in (None, False))
             return cls(
                 f"{train['model']}, seed {train['seed']}",
-                f"{run.config['task']}: {settings}" if settings else str(run.config["task"]),
+                task_settings(run),
                 objective["headline"],
                 objective["higher_is_better"],
                 objective["baseline"],
@@ -79,6 +78,12 @@ class Curve:
         return metrics
 
 
+def task_settings(run: Run) -> str:
+    """The task of a run with those of its settings that are not off."""
+    settings = ", ".join(f"{k} {v}" for k, v in run.config["task_config"].items() if v not in (None, False))
+    return f"{run.config['task']}: {settings}" if settings else str(run.config["task"])
+
+
 def run_state(folder: Path) -> tuple[str, str, str, str]:
     """State, updates, headline metric and its last test value of a run folder; a damaged one says so."""
     try:
@@ -90,7 +95,18 @@ def run_state(folder: Path) -> tuple[str, str, str, str]:
         return f"damaged: {error}", "", "", ""
     except (KeyError, TypeError, ValueError) as error:
         return f"damaged: config.json: {error!r}", "", "", ""
-    state = "running" if run.in_use() else "finished" if done >= total else "stopped" if done else "not begun"
+    blown = run.diverged()
+    state = (
+        f"diverged at update {blown}"
+        if blown is not None
+        else "running"
+        if run.in_use()
+        else "finished"
+        if done >= total
+        else "stopped"
+        if done
+        else "not begun"
+    )
     return state, f"{done} of {total}", headline, value
 
 
@@ -131,7 +147,7 @@ def learning_curves(curves: Sequence[Curve]) -> bytes:
         if headline == "mse":
             axes.set_yscale("log")
     right.legend(frameon=False, fontsize=9)
-    figure.suptitle(curves[0].task, fontsize=11, x=0.01, ha="left")
+    figure.suptitle(curves[0].task, fontsize=11, x=0.01, ha="left", parse_math=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     return buffer.getvalue()

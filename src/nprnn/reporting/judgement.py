@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -93,15 +94,15 @@ def judgement_tables(found: Judgement) -> list[Table]:
         figures.add_column(name, justify="left" if name == "class" else "right")
     for row in found.per_class():
         shares = ("–" if row[key] is None else f"{row[key]:.3f}" for key in ("recall", "precision"))
-        figures.add_row(row["class"], str(row["count"]), *shares)
+        figures.add_row(escape(row["class"]), str(row["count"]), *shares)
     if len(found.class_names) > 12:
         return [figures]
     matrix = Table(title="truth (rows) and answers (columns)", title_justify="left")
     matrix.add_column("")
     for name in found.class_names:
-        matrix.add_column(name, justify="right")
+        matrix.add_column(escape(name), justify="right")
     for name, row in zip(found.class_names, found.confusion.tolist(), strict=True):
-        matrix.add_row(name, *map(str, row))
+        matrix.add_row(escape(name), *map(str, row))
     return [figures, matrix]
 
 
@@ -118,8 +119,8 @@ def judgement_picture(found: Judgement) -> bytes:
         image = axes.imshow(share.numpy(), cmap="cividis", vmin=0, vmax=1)
         figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
         if n <= 60:
-            axes.set_xticks(range(n), found.class_names, rotation=90, fontsize=8)
-            axes.set_yticks(range(n), found.class_names, fontsize=8)
+            axes.set_xticks(range(n), found.class_names, rotation=90, fontsize=8, parse_math=False)
+            axes.set_yticks(range(n), found.class_names, fontsize=8, parse_math=False)
         if n <= 25:
             for row in range(n):
                 for column in range(n):

@@ -30,7 +30,7 @@ th:first-child, td:first-child { text-align: left; } tr.baseline td { color: #55
 <tr><th>run</th><th>reading</th><th>updates</th>{% for m in group.metrics %}<th>test {{ m }}</th>{% endfor %}</tr>
 {% for c in group.curves %}{% for name, reading in c.readings.items() %}
 <tr><td>{% if loop.first %}{{ c.label }}<br><code>{{ c.folder }}</code>{% endif %}</td><td>{{ name }}</td>
-<td>{{ reading.get("update", c.records[-1].update) }} of {{ c.updates }}</td>
+<td>{{ reading["update"] if "update" in reading else c.records[-1]["update"] }} of {{ c.updates }}</td>
 {% for m in group.metrics %}<td>{{ "%.4f"|format(reading[m]) if m in reading else "–" }}</td>{% endfor %}</tr>
 {% endfor %}{% endfor %}
 <tr class="baseline"><td>constant answer</td><td></td><td></td>
@@ -102,7 +102,7 @@ def write_report(runs: Sequence[Run], path: Path) -> Path:
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, html.encode())
+        write_atomically(path.resolve(), html.encode())
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
     return path

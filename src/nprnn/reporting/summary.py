@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nprnn.errors import DataError
 from nprnn.files import write_atomically
-from nprnn.reporting.curves import Curve
+from nprnn.reporting.curves import Curve, task_settings
 from nprnn.runs import Run
 
 BEGIN, END = "<!-- results: written by make readme -->", "<!-- end of results -->"
@@ -20,8 +20,16 @@ def results_table(folder: Path) -> str:
     Each metric is the test metric of the last iterate: its mean over seeds, with the least and the greatest.
     """
     groups: dict[tuple[str, str, str], list[Curve]] = defaultdict(list)
+    failures = []
     for path in sorted(folder.glob("*/*/config.json")):
         run = Run.open(path.parent)
+        blown = run.diverged()
+        if blown is not None:
+            train = run.config["train_config"]
+            total = f"{blown:,} of {train['updates']:,}"
+            where = f"{path.parent.parent.name} | {task_settings(run)} | {train['model']} | 1 | {total}"
+            failures.append(f"| {where} | diverged: the loss became no number | – |")
+            continue
         curve = Curve.of(run)
         groups[path.parent.parent.name, curve.task, str(run.config["train_config"]["model"])].append(curve)
     lines = [
@@ -38,7 +46,7 @@ def results_table(folder: Path) -> str:
             f"| {experiment} | {task} | {model} | {len(values)} | {'; '.join(sorted(done))} "
             f"| {name} {sum(values) / len(values):.4f}{spread} | {'–' if baseline is None else f'{baseline:.4f}'} |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *failures])
 
 
 def with_results(page: str, table: str) -> str:

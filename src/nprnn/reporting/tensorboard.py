@@ -24,13 +24,16 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise ConfigError(f"--tensorboard needs the extra: pip install 'nprnn[tensorboard]' ({error})") from error
-        self._writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
+        self._open: Any = lambda: SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
+        self._writer: Any = None
 
     def on_update(self, update: int, loss: float) -> None:
         """Nothing: the evaluations are enough."""
 
     def on_record(self, record: dict[str, Any]) -> None:
         """Write an evaluation."""
+        # Opened here and not before: by now this process holds the folder, and no other one's events are dropped.
+        self._writer = self._writer or self._open()
         update = record["update"]
         for name in ("loss", "gradient_norm", "lr", "updates_per_second"):
             self._writer.add_scalar(f"train/{name}", record[name], update)

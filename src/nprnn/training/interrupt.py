@@ -24,7 +24,10 @@ class Interrupt:
     def __enter__(self) -> Interrupt:
         """Listen."""
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            for number in (signal.SIGINT, signal.SIGTERM):
+                # A signal the parent process had ignored stays so, as does a handler that is not Python's.
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._old[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from torch.optim import Optimizer
 
 from nprnn.errors import ConfigError, NonFiniteError, RunError
 from nprnn.models import SequenceModel, build_model
-from nprnn.runs import Checkpoint, Run
+from nprnn.runs import DIVERGED, Checkpoint, Run
 from nprnn.seeds import derive
 from nprnn.tasks.base import TaskData
 from nprnn.training.config import TrainConfig
@@ -114,6 +115,7 @@ def train(
                         record[name] = evaluate(
                             model, split, data.objective, at=judged, steps_have_targets=data.steps_have_targets
                         )
+                _check_outcome(record, model, run)
                 best = _keep_best(run, model, record, data, best)
                 run.append(record)
                 for values in window.values():
@@ -188,10 +190,16 @@ def _restore(
     if checkpoint is None:
         return 0, None
     load_weights(model, checkpoint, run)
-    restore_optimizer(optimizer, _under("optimizer.", checkpoint.tensors))
-    for name, values in window.items():
-        values.extend(checkpoint.extra["window"][name])
-    best: float | None = checkpoint.extra["best"]
+    try:
+        restore_optimizer(optimizer, _under("optimizer.", checkpoint.tensors))
+        for name, values in window.items():
+            values.extend(map(float, checkpoint.extra["window"][name]))
+        best: float | None = checkpoint.extra["best"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"the checkpoint of {run.folder} holds weights but not what training needs to go on ({error!r}); "
+            "was another file copied over it?"
+        ) from error
     return checkpoint.update, best
 
 
@@ -219,10 +227,23 @@ def _keep_best(
 def _check_finite(update: int, window: dict[str, list[float]], run: Run) -> None:
     loss, norm = window["loss"][-1], window["gradient_norm"][-1]
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise NonFiniteError(
-            f"update {update + 1}: loss {loss}, gradient norm {norm}. "
-            f"{run.folder} keeps the checkpoint of update {run.saved}; try a smaller lr or clip"
-        )
+        raise _diverged(run, update + 1, f"loss {loss}, gradient norm {norm}")
+
+
+def _check_outcome(record: dict[str, Any], model: SequenceModel, run: Run) -> None:
+    metrics = {**record.get("valid", {}), **record["test"]}
+    wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
+    wrong += [name for name, p in model.named_parameters() if not bool(p.isfinite().all())]
+    if wrong:
+        raise _diverged(run, record["update"], f"{', '.join(wrong)} not finite any more")
+
+
+def _diverged(run: Run, update: int, what: str) -> NonFiniteError:
+    """The error, and a record of it: that settings fail is a result too."""
+    run.write(DIVERGED, json.dumps({"update": update, "what": what}).encode())
+    return NonFiniteError(
+        f"update {update}: {what}. {run.folder} keeps the checkpoint of update {run.saved}; try a smaller lr or clip"
+    )
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -30,12 +30,12 @@ def readings(
         FINAL: dict(records[-1]["test"]),
         LAST_TENTH: {name: sum(r["test"][name] for r in tail) / len(tail) for name in records[-1]["test"]},
     }
-    judged = [record for record in records if "valid" in record]
-    if judged:
-        best = judged[0]
-        for record in judged[1:]:
-            if is_better(record["valid"][headline], best["valid"][headline], higher_is_better):
-                best = record
+    best: Mapping[str, Any] | None = None
+    for record in records:
+        old = None if best is None else best["valid"][headline]
+        if "valid" in record and is_better(record["valid"][headline], old, higher_is_better):
+            best = record
+    if best is not None:
         found[CHOSEN] = {**best["test"], "update": best["update"]}
     return found
 

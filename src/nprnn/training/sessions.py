@@ -98,6 +98,12 @@ def load_trained(folder: Path, checkpoint: str = LAST) -> Trained:
     found = run.read_checkpoint(checkpoint)
     if found is None:
         raise RunError(f"{folder} has no {checkpoint} yet; go on with `nprnn train`")
+    weight = found.tensors.get("model.head.weight")
+    if weight is None or tuple(weight.shape) != (sizes[1], config.hidden):
+        raise RunError(
+            f"{run.folder / checkpoint} is not of its model: config.json says {sizes[1]} outputs of {config.hidden} "
+            f"hidden units, the weights are {None if weight is None else tuple(weight.shape)}"
+        )
     scaling = [found.tensors.get(f"model.input_{name}") for name in ("mean", "scale")]
     model = build_model(config.model, *sizes, hidden_size=config.hidden, mean=scaling[0], scale=scaling[1])
     load_weights(model, found, run)
@@ -121,8 +127,11 @@ def load_data(run: Run, **locations: Any) -> TaskData:
     """
     with _damage(run):
         task_class = find_task(run.config["task"])
-        settings = {**run.config["task_config"], **run.env().get("locations", {})}
-        settings.update({k: str(v) for k, v in locations.items() if v is not None and k in settings})
+        known = dict(run.env().get("locations", {}))
+        # Judging a run never goes to the network, whatever a stranger's folder says.
+        known.pop("download", None)
+        settings = {**run.config["task_config"], **known}
+        settings.update({k: str(v) for k, v in locations.items() if v is not None and k in known})
         task = from_record(task_class, settings)
         seed = from_record(TrainConfig, run.config["train_config"]).seed
     data = task.load(seed)
@@ -172,14 +181,16 @@ def processor() -> str:
 
 def commit() -> str | None:
     """The commit of the checkout this package is imported from; None where it is installed without one."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     try:
-        found = subprocess.run(
-            ["git", "-C", package, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        top = _git(package, "rev-parse", "--show-toplevel")
+        # Another project's repository may surround an installed package.
+        if Path(top).resolve() / "src" / "nprnn" != package:
+            return None
+        return _git(package, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip()
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, check=True).stdout.strip()
