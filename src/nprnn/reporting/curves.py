@@ -96,17 +96,12 @@ def run_state(folder: Path) -> tuple[str, str, str, str]:
     except (KeyError, TypeError, ValueError) as error:
         return f"damaged: config.json: {error!r}", "", "", ""
     blown = run.diverged()
-    state = (
-        f"diverged at update {blown}"
-        if blown is not None
-        else "running"
-        if run.in_use()
-        else "finished"
-        if done >= total
-        else "stopped"
-        if done
-        else "not begun"
-    )
+    if blown is not None:
+        state = f"diverged at update {blown}"
+    elif run.in_use():
+        state = "running"
+    else:
+        state = "finished" if done >= total else "stopped" if done else "not begun"
     return state, f"{done} of {total}", headline, value
 
 
