@@ -19,16 +19,25 @@ def data_folder() -> Path:
     return Path(os.environ.get("NPRNN_DATA") or ROOT.parent / "shared" / "data")
 
 
+def real_data(name: str) -> Path:
+    """A file of the real data sets; required when CI=true, the test is skipped with a reason elsewhere."""
+    path = data_folder() / name
+    if not path.is_file():
+        absent(f"REAL DATA NOT FOUND: {path} (set NPRNN_DATA to the folder that holds {Path(name).parent}/)")
+    return path
+
+
+def absent(message: str) -> None:
+    """Fail where everything is required (CI=true), skip elsewhere."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder with the real MNIST files; required when CI=true, skipped with a reason elsewhere."""
-    folder = data_folder() / "mnist"
-    if not folder.is_dir():
-        message = f"REAL DATA NOT FOUND: {folder} (set NPRNN_DATA to the folder that holds mnist/)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return folder
+    return real_data("mnist/train-images-idx3-ubyte.gz").parent
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,10 +53,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        message = "FULL AND READ-ONLY DISKS ARE NOT TESTED: this user may not mount a tmpfs"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        absent("FULL AND READ-ONLY DISKS ARE NOT TESTED: this user may not mount a tmpfs")
     try:
         yield folder
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,20 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import ROOT, data_folder
+from conftest import ROOT, real_data
 from nprnn.tasks.sequences import Sequences, SequenceSet
 
 
 @pytest.fixture(scope="module")
 def skeletons() -> Path:
     """The real MSR Action3D file; required when CI=true, skipped with a reason elsewhere."""
-    path = data_folder() / "msraction3d" / "msraction3d.npz"
-    if not path.is_file():
-        message = f"REAL DATA NOT FOUND: {path} (set NPRNN_DATA to the folder that holds msraction3d/)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
+    return real_data("msraction3d/msraction3d.npz")
 
 
 @pytest.mark.real_data

@@ -20,13 +20,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import Any
 
 from nprnn.errors import RunError
 from nprnn.files import keep_copy, write_atomically
+from nprnn.runs.checkpoint import Checkpoint, pack, unpack
 
 FORMAT = 1
 LAST = "checkpoint.safetensors"
@@ -35,14 +33,6 @@ BEST = "best.safetensors"
 DIVERGED = "diverged.json"
 # Never through a link: a run folder may be a stranger's. (Not every system knows these.)
 _CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-
-
-class Checkpoint(NamedTuple):
-    """Tensors by name, how many updates they have had, and what else the writer wants back (JSON values)."""
-
-    tensors: dict[str, Tensor]
-    update: int
-    extra: dict[str, Any]
 
 
 class Run:
@@ -140,12 +130,12 @@ class Run:
         with self._writing(LAST):
             if path.exists():
                 keep_copy(path, self.folder / PREVIOUS)
-            write_atomically(path, _pack(checkpoint))
+            write_atomically(path, pack(checkpoint))
         self.saved = checkpoint.update
 
     def save_best(self, checkpoint: Checkpoint) -> None:
         """Replace the weights that did best."""
-        self.write(BEST, _pack(checkpoint))
+        self.write(BEST, pack(checkpoint))
 
     def read_checkpoint(self, name: str) -> Checkpoint | None:
         """A checkpoint of the folder, ``LAST`` or ``BEST``; None if there is none.
@@ -154,7 +144,7 @@ class Run:
             RunError: a damaged file.
         """
         path = self.folder / name
-        return _unpack(path) if path.exists() else None
+        return unpack(path) if path.exists() else None
 
     def resume(self) -> Checkpoint | None:
         """The checkpoint to go on from: the last, or the one before if that is damaged; None for a fresh start.
@@ -290,35 +280,3 @@ def _checked(record: Any) -> dict[str, Any]:
     if not record["test"]:
         raise ValueError("no test metrics")
     return dict(record)
-
-
-def _pack(checkpoint: Checkpoint) -> bytes:
-    from safetensors.torch import save
-
-    tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
-    facts = {"update": checkpoint.update, "extra": checkpoint.extra}
-    # One entry, because safetensors writes several in any order: equal checkpoints shall be equal files.
-    return save(tensors, metadata={"nprnn": json.dumps({**facts, "checksum": _checksum(tensors, facts)})})
-
-
-def _unpack(path: Path) -> Checkpoint:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["nprnn"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if facts.pop("checksum") != _checksum(tensors, facts):
-            raise ValueError("its checksum does not fit its content")
-        return Checkpoint(tensors, int(facts["update"]), facts["extra"])
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-        raise RunError(f"{path} is damaged ({error})") from error
-
-
-def _checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
-    """The safetensors format has none of its own, and a flipped bit in a weight is no error to it."""
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
