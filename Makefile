@@ -31,11 +31,11 @@ lint: $(VENV)/.tested
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The user's suite: core and ONNX, no system packages, under eight minutes on two cores.
+# The user's suite: no system packages, under eight minutes on two cores.
 test: lint
 	$(BIN)/pytest -q -n auto -m "not slow"
 
-# CI's suite: everything.
+# CI's suite: everything, full training runs and twenty kills of each task too.
 test-all: lint
 	$(BIN)/pytest -q -n auto
 
