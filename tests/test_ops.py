@@ -119,7 +119,7 @@ def test_ensemble_equals_members_one_by_one(carriers: tuple[str, ...], use_lengt
         torch.testing.assert_close(a, b, msg=lambda m, name=name: f"{name}: {m}")
 
 
-def test_shared_inputs_of_an_ensemble_are_not_copied() -> None:
+def test_a_shared_input_is_as_good_as_a_copy_for_each_member() -> None:
     p = problem(members={"weight_hh": 4})
     y, _ = rnn(**p, nonlinearity="relu")
     shared = rnn(**{**p, "x": p["x"].expand(4, *p["x"].shape)}, nonlinearity="relu")[0]

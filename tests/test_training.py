@@ -403,6 +403,16 @@ def test_a_step_that_ruins_the_weights_is_no_success(tmp_path: Path) -> None:
     assert not list(run.folder.glob("*.safetensors"))
 
 
+def test_a_run_that_goes_on_after_all_is_not_called_diverged(tmp_path: Path) -> None:
+    run, data = new_run(tmp_path)
+    train(CONFIG, data, run, stop_after=6)
+    (run.folder / "diverged.json").write_text('{"update": 7}')
+    assert run.diverged() == 7
+    train(CONFIG, data, run)
+    assert run.diverged() is None
+    assert run.records()[-1]["update"] == CONFIG.updates
+
+
 def test_what_validation_cannot_judge_it_does_not_choose() -> None:
     nan = float("nan")
     records = [{"update": u, "valid": {"mse": v}, "test": {"mse": v}} for u, v in ((1, nan), (2, 0.5), (3, 0.7))]

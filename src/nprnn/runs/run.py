@@ -149,7 +149,8 @@ class Run:
     def resume(self) -> Checkpoint | None:
         """The checkpoint to go on from: the last, or the one before if that is damaged; None for a fresh start.
 
-        Records past it are dropped: they will be made again. So are half-written files of a process that was killed.
+        Records past it are dropped: they will be made again. So are half-written files of a process that was killed,
+        and the note that an earlier try diverged.
 
         Raises:
             RunError: all checkpoints are damaged.
@@ -158,6 +159,8 @@ class Run:
             for litter in self.folder.glob(f".{name}.*"):
                 with self._writing(litter.name):
                     litter.unlink()
+        with self._writing(DIVERGED) as path:
+            path.unlink(missing_ok=True)
         checkpoint, self.notice = self._newest()
         self.saved = checkpoint.update if checkpoint else 0
         records = self.records()

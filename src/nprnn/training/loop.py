@@ -206,8 +206,7 @@ def _restore(
 def _checkpoint(
     model: SequenceModel, optimizer: Optimizer, window: dict[str, list[float]], best: float | None, update: int
 ) -> Checkpoint:
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(optimizer).items()}
+    tensors = _weights(model) | {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(optimizer).items()}
     return Checkpoint(tensors, update, {"window": window, "best": best})
 
 
@@ -219,9 +218,12 @@ def _keep_best(
     value: float = record["valid"][data.objective.headline]
     if not is_better(value, best, data.objective.higher_is_better):
         return best
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    run.save_best(Checkpoint(tensors, record["update"], {}))
+    run.save_best(Checkpoint(_weights(model), record["update"], {}))
     return value
+
+
+def _weights(model: SequenceModel) -> dict[str, Tensor]:
+    return {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
 
 
 def _check_finite(update: int, window: dict[str, list[float]], run: Run) -> None:
