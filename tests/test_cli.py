@@ -355,7 +355,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 def test_info_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info"]) == 0
     told = said(capsys)
-    for word in ("torch", "kernel: reference", "instruction_set", "np-tanhRNN", "addition, multiplication"):
+    for word in ("torch", "kernel: reference", "threads", "np-tanhRNN", "addition, multiplication"):
         assert word in told
     assert main([]) == 0
     assert all(f"nprnn {name}" in said(capsys) for name in [next(iter(COMMANDS))])

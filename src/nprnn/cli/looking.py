@@ -61,7 +61,7 @@ def command_report(words: list[str]) -> int:
 def command_info(words: list[str]) -> int:
     """Tell versions, kernels, tasks and models."""
     parse(dataclasses.make_dataclass("Arguments", []), words, "nprnn info", command_info.__doc__)
-    rows = {key: value for key, value in environment().items() if key not in ("command", "started", "kernel")}
+    rows = {key: value for key, value in environment().items() if key not in ("command", "started")}
     rows |= {f"kernel: {name}": status for name, status in nprnn.backend_status().items()}
     rows |= {"tasks": ", ".join(TASKS), "models": ", ".join(MODELS)}
     for key, value in rows.items():

@@ -16,6 +16,8 @@ from torch import Tensor
 from nprnn.errors import InputError
 from nprnn.ops import library as library
 from nprnn.ops.backends import backend_status as backend_status
+from nprnn.ops.backends import kernel_in_use as kernel_in_use
+from nprnn.ops.backends import use_kernel as use_kernel
 from nprnn.ops.function import forward_mode, recurrence
 
 Nonlinearity = Literal["relu", "tanh"]

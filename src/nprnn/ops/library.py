@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nprnn.ops import reference
+from nprnn.ops import cpu, reference
+from nprnn.ops.backends import instruction_set
 
 _INPUTS = "Tensor x, Tensor h0, Tensor weight_ih, Tensor weight_hh, Tensor? bias, Tensor? lengths"
 _OPTIONS = "str nonlinearity, bool reverse, int linear_units"
@@ -41,7 +42,9 @@ def _forward(
     reverse: bool,
     linear_units: int,
 ) -> tuple[Tensor, Tensor]:
-    return reference.forward(x, h0, weight_ih, weight_hh, bias, lengths, nonlinearity, reverse, linear_units)
+    arguments = (x, h0, weight_ih, weight_hh, bias, lengths, nonlinearity, reverse, linear_units)
+    chosen = instruction_set(x, weight_hh)
+    return reference.forward(*arguments) if chosen is None else cpu.forward(chosen, *arguments)
 
 
 @torch.library.impl("nprnn::rnn_backward", "CompositeExplicitAutograd")
@@ -60,9 +63,11 @@ def _backward(
     linear_units: int,
     need_dx: bool,
 ) -> Gradients:
-    dx, dh0, dweight_ih, dweight_hh, dbias = reference.backward(
-        dy, dh_n, x, h0, weight_ih, weight_hh, bias, lengths, y, nonlinearity, reverse, linear_units, need_dx
-    )
+    inputs = (x, h0, weight_ih, weight_hh, bias, lengths)
+    arguments = (dy, dh_n, *inputs, y, nonlinearity, reverse, linear_units, need_dx)
+    chosen = instruction_set(x, weight_hh)
+    gradients = reference.backward(*arguments) if chosen is None else cpu.backward(chosen, *arguments)
+    dx, dh0, dweight_ih, dweight_hh, dbias = gradients
     # An operator returns tensors only: an empty one stands for a gradient nobody asked for.
     nothing = x.new_empty(0)
     return nothing if dx is None else dx, dh0, dweight_ih, dweight_hh, nothing.clone() if dbias is None else dbias

@@ -18,7 +18,7 @@ import torch
 from nprnn.configs import as_record, from_record
 from nprnn.errors import ConfigError, RunError
 from nprnn.models import At, SequenceModel, build_model
-from nprnn.ops.backends import instruction_sets
+from nprnn.ops import kernel_in_use
 from nprnn.runs import LAST, Run
 from nprnn.tasks import TaskConfig, TaskData, find_task
 from nprnn.training.config import TrainConfig
@@ -163,8 +163,7 @@ def environment() -> dict[str, Any]:
         "system": platform.system(),
         "processor": processor(),
         "cores": os.cpu_count(),
-        "kernel": "reference",
-        "instruction_set": (instruction_sets() or ["unknown"])[-1],
+        "kernel": kernel_in_use(),
         "threads": torch.get_num_threads(),
     }
 

@@ -1,0 +1,21 @@
+# The kernel's sources with the flags of their instruction sets; for the Python module and for the native tests.
+set(_flags -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math)
+set(_sources operator.cpp threads.cpp recurrence_portable.cpp)
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  set(NPRNN_KERNEL_DEFINITIONS NPRNN_X86)
+  list(APPEND _sources recurrence_avx2.cpp recurrence_avx512.cpp)
+  set(_avx2 -mavx2 -mfma)
+  set(_avx512 -mavx512f -mavx512dq -mavx512vl -mavx512bw -mfma -mprefer-vector-width=512)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
+  set(NPRNN_KERNEL_DEFINITIONS NPRNN_ARM64)
+  list(APPEND _sources recurrence_neon.cpp)
+endif()
+
+set(NPRNN_KERNEL_SOURCES "")
+foreach(_name IN LISTS _sources)
+  set(_path ${CMAKE_CURRENT_LIST_DIR}/${_name})
+  list(APPEND NPRNN_KERNEL_SOURCES ${_path})
+  string(REGEX REPLACE "^recurrence_(.*)\\.cpp$" "_\\1" _set ${_name})
+  set_source_files_properties(${_path} PROPERTIES COMPILE_OPTIONS "${_flags};${${_set}}")
+endforeach()
