@@ -15,6 +15,7 @@ constexpr int tile_vectors = NPRNN_TILE_VECTORS;
 constexpr int single_vectors = 8;
 // Steps of the backward pass are gathered until there are so many rows, then folded into the gradients of the weights.
 constexpr Size gathered_rows = 256;
+constexpr Size second_level_cache = 1 << 20;
 
 // Hands out pieces of scratch memory; from a null pointer it only counts.
 class Scratch {
@@ -198,6 +199,28 @@ NPRNN_INLINE void with_tile(int rows, int vectors, Body& body) {
     with_vectors<R, tile_vectors>(vectors, body);
 }
 
+// Calls the body for every tile of `rows` rows.  While the packed weights stay in the second-level cache a block of rows
+// meets all panels; larger ones are read once, each panel meeting all blocks.
+template <class Real, class Body>
+void tiles(Body& body, Size rows, const Panels& panels, Size depth, bool single) {
+    const Blocks blocks(rows);
+    const auto tile = [&](Size b, Size q) {
+        body.row = blocks.first(b);
+        body.vector = panels.first(q);
+        if (single)
+            with_vectors<1, single_vectors>(panels.width(q), body);
+        else
+            with_tile<tile_rows>(blocks.size(b), panels.width(q), body);
+    };
+    if (depth * panels.vectors * NPRNN_VECTOR_BYTES <= second_level_cache / 2) {
+        for (Size b = 0; b < blocks.count; ++b)
+            for (Size q = 0; q < panels.count; ++q) tile(b, q);
+    } else {
+        for (Size q = 0; q < panels.count; ++q)
+            for (Size b = 0; b < blocks.count; ++b) tile(b, q);
+    }
+}
+
 // ---- forward --------------------------------------------------------------------------------------------------------
 
 template <class Real>
@@ -229,6 +252,11 @@ struct ForwardStep {
             const Vec<Real> b = load(bias + (vector + n) * L);
             for (int r = 0; r < R; ++r) acc[r][n] = b;
         }
+        // Where the tile will be written is asked for now: it comes while the sums run.
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+            for (int n = 0; n < N; ++n) __builtin_prefetch(y[row + r] + (vector + n) * L, 1);
         multiply<Real, R, N>(acc, x + row, in.shape.inputs, packed_ih + vector * L * in.shape.inputs);
         const Real* b = packed_hh + vector * L * in.shape.hidden;
         if constexpr (R == 1) {
@@ -343,18 +371,7 @@ void forward(const Forward<Real>& p, const Unit& unit, void* memory) {
                                m.packed_ih,
                                m.packed_hh,
                                m.bias};
-        const Blocks blocks(active);
-        for (Size q = 0; q < panels.count; ++q) {
-            step.vector = panels.first(q);
-            if (single) {
-                with_vectors<1, single_vectors>(panels.width(q), step);
-                continue;
-            }
-            for (Size b = 0; b < blocks.count; ++b) {
-                step.row = blocks.first(b);
-                with_tile<tile_rows>(blocks.size(b), panels.width(q), step);
-            }
-        }
+        tiles<Real>(step, active, panels, hidden + shape.inputs, single);
         for (Size r = 0; r < active; ++r) {
             m.x[r] += x_step;
             m.y[r] += y_step;
@@ -390,6 +407,12 @@ struct BackwardStep {
     __attribute__((noinline)) void tile() {
         constexpr Size L = lanes<Real>;
         Vec<Real> acc[R][N]{};
+        if (y) {
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+                for (int n = 0; n < N; ++n) __builtin_prefetch(y[row + r] + (vector + n) * L);
+        }
         const Real* b = packed_hh + vector * L * in.shape.hidden;
         if constexpr (R == 1) {
             if (sparse)
@@ -411,21 +434,6 @@ struct BackwardStep {
                 for (int r = 0; r < R; ++r) acc[r][n] += load(dy[row + r] + unit, some);
             for (int r = 0; r < R; ++r)
                 store(dz[row + r] + unit, through(acc[r][n], load(y[row + r] + unit, some), unit));
-        }
-    }
-
-    // The rows that ran at the step after.
-    void run(Size rows, const Panels& panels, bool single) {
-        const Blocks blocks(rows);
-        for (Size q = 0; q < panels.count; ++q) {
-            vector = panels.first(q);
-            for (Size b = 0; b < blocks.count; ++b) {
-                row = blocks.first(b);
-                if (single)
-                    with_vectors<1, single_vectors>(panels.width(q), *this);
-                else
-                    with_tile<tile_rows>(blocks.size(b), panels.width(q), *this);
-            }
         }
     }
 
@@ -552,9 +560,14 @@ void fold(const Shape& shape, const BackwardBuffers<Real>& m, Size depth, Real* 
     const Blocks blocks(shape.hidden);
     for (Size q = 0; q < panels.count; ++q) {
         const int n = panels.width(q);
-        for (Size v = 0; v < n; ++v)
-            for (Size k = 0; k < depth; ++k)
-                augmented(m.previous[k], m.input[k], shape, (panels.first(q) + v) * L, m.panel + (k * n + v) * L);
+        const Size column = panels.first(q) * L, ahead = column + n * L - shape.hidden;
+        for (Size k = 0; k < depth; ++k) {
+            for (Size v = 0; v < n; ++v)
+                augmented(m.previous[k], m.input[k], shape, column + v * L, m.panel + (k * n + v) * L);
+            // Wide inputs lie far apart: the next panel's are asked for now and come while this one is multiplied.
+            for (Size v = 0; ahead >= 0 && v <= n && ahead + v * L < shape.inputs; ++v)
+                __builtin_prefetch(m.input[k] + ahead + v * L);
+        }
         Fold<Real> body{m.dz, m.line_, depth, m.panel, sums, width, add};
         body.vector = panels.first(q);
         for (Size b = 0; b < blocks.count; ++b) {
@@ -567,14 +580,7 @@ void fold(const Shape& shape, const BackwardBuffers<Real>& m, Size depth, Real* 
 template <class Real>
 void input_gradient(const Shape& shape, const BackwardBuffers<Real>& m, Size depth, const Panels& panels) {
     InputGradient<Real> body{m.row, m.dx, m.packed_ih, shape.inputs, shape.hidden};
-    const Blocks blocks(depth);
-    for (Size q = 0; q < panels.count; ++q) {
-        body.vector = panels.first(q);
-        for (Size b = 0; b < blocks.count; ++b) {
-            body.row = blocks.first(b);
-            with_tile<tile_rows>(blocks.size(b), panels.width(q), body);
-        }
-    }
+    tiles<Real>(body, depth, panels, shape.hidden, false);
 }
 
 template <class Real>
@@ -630,7 +636,7 @@ void backward(const Backward<Real>& p, const Unit& unit, Real* sums, bool add, v
                                 p.dy.data ? m.dy : nullptr,
                                 skip ? &m.sparse : nullptr,
                                 m.packed_hh};
-        step.run(before, panels, single);
+        tiles<Real>(step, before, panels, hidden, single);
         for (Size r = before; r < active; ++r) step.start(r, p.dh_n.data ? at(p.dh_n, unit.row[r], 0) : nullptr);
         later = depth;
         depth += active;
@@ -643,7 +649,7 @@ void backward(const Backward<Real>& p, const Unit& unit, Real* sums, bool add, v
     for (Size r = 0; r < unit.rows; ++r) m.dh0[r] = at(p.dh0, unit.row[r], 0);
     if (skip && before) m.sparse.gather(m.row[later], hidden);
     BackwardStep<Real> step{in, m.row + later, m.dh0, nullptr, nullptr, skip ? &m.sparse : nullptr, m.packed_hh};
-    step.run(before, panels, single);
+    tiles<Real>(step, before, panels, hidden, single);
     for (Size r = before; r < unit.rows; ++r)
         for (Size k = 0; k < hidden; ++k) m.dh0[r][k] = p.dh_n.data ? at(p.dh_n, unit.row[r], 0)[k] : Real(0);
 }
