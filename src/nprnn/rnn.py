@@ -13,6 +13,9 @@ from nprnn.errors import InputError
 from nprnn.init import Scheme, find_scheme, init_rnn_
 from nprnn.ops import Nonlinearity, Save, autocast_enabled, rnn
 
+# So few steps cost less in torch's own C++ than one call of a Python function costs.
+_SHORT = 2
+
 Recurrent = TypeVar("Recurrent", bound=nn.Module)
 
 
@@ -110,6 +113,8 @@ class RNN(nn.RNNBase):
         if input.dim() == 2:
             y, h_n = self.forward_padded(input.unsqueeze(1), None, None if hx is None else hx.unsqueeze(1))
             return y.squeeze(1), h_n.squeeze(1)
+        if _short(input, int(self.batch_first)):
+            return self._short(input, hx)
         y, h_n = self.forward_padded(input.transpose(0, 1) if self.batch_first else input, None, hx)
         return y.transpose(0, 1) if self.batch_first else y, h_n
 
@@ -143,13 +148,14 @@ class RNN(nn.RNNBase):
             InputError: likewise, and for ``lengths`` that are not integers [B].
         """
         directions = ("", "_reverse") if self.bidirectional else ("",)
-        if hx is None:
-            hx = x.new_zeros(self.num_layers * len(directions), x.shape[1], self.hidden_size)
+        states = self.num_layers * len(directions)
+        if hx is not None:
+            self.check_hidden_size(hx, (states, x.shape[1], self.hidden_size))
+        h0s = [x.new_zeros(x.shape[1], self.hidden_size)] * states if hx is None else hx.unbind()
         if x.shape[-1] != self.input_size:
             raise RuntimeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}"
             )
-        self.check_hidden_size(hx, (self.num_layers * len(directions), x.shape[1], self.hidden_size))
         weight_dtype = self.weight_ih_l0.dtype
         if x.dtype != weight_dtype and not autocast_enabled(x.device.type):
             raise ValueError(
@@ -162,7 +168,7 @@ class RNN(nn.RNNBase):
             for k, direction in enumerate(directions):
                 y, h_n = rnn(
                     x,
-                    hx[layer * len(directions) + k],
+                    h0s[layer * len(directions) + k],
                     *self._weights(f"_l{layer}{direction}"),
                     lengths,
                     nonlinearity=self.nonlinearity,
@@ -174,7 +180,18 @@ class RNN(nn.RNNBase):
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
             if self.dropout > 0 and layer < self.num_layers - 1:
                 x = self._drop(x, lengths)
-        return x, torch.stack(finals)
+        return x, finals[0].unsqueeze(0) if len(finals) == 1 else torch.stack(finals)
+
+    def _short(self, x: Tensor, hx: Tensor | None) -> tuple[Tensor, Tensor]:
+        if hx is None:
+            states = (self.num_layers * (1 + self.bidirectional), x.shape[1 - self.batch_first], self.hidden_size)
+            hx = x.new_zeros(states)
+        self.check_forward_args(x, hx, None)
+        run = torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu
+        weights = [getattr(self, name) for name in self._flat_weights_names]
+        options = (self.num_layers, self.dropout, self.training, self.bidirectional, self.batch_first)
+        y, h_n = run(x, hx, weights, self.bias, *options)
+        return y, h_n
 
     def _drop(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         if lengths is None or not self.training:
@@ -279,6 +296,16 @@ class RNNCell(nn.RNNCell):
         f = _nonlinearity(self.nonlinearity, None)
         _, h = rnn(x.unsqueeze(0), hx, self.weight_ih, self.weight_hh, bias, nonlinearity=f)
         return h if input.dim() == 2 else h.squeeze(0)
+
+
+def _short(x: Tensor, steps: int) -> bool:
+    """Whether torch's own steps do what ``nprnn.ops.rnn`` does, with less around them."""
+    return (
+        not torch.compiler.is_compiling()
+        and 0 < x.shape[steps] <= _SHORT
+        and x.device.type == "cpu"
+        and not autocast_enabled("cpu")
+    )
 
 
 def _nonlinearity(name: str | None, init: str | Scheme | None) -> Nonlinearity:

@@ -8,6 +8,7 @@ registered operator ``torch.ops.nprnn.rnn`` (one node in the graph, whatever T i
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Literal
 
 import torch
@@ -74,7 +75,13 @@ def rnn(
 
     Source: section 2, first equation; Eq. 5 with ``relu``.
     """
-    _check(x, h0, weight_ih, weight_hh, bias, lengths, nonlinearity, linear_units, save)
+    shapes = (x.shape, h0.shape, weight_ih.shape, weight_hh.shape, bias is None or bias.shape)
+    seen = (*shapes, lengths is None or lengths.shape, nonlinearity, linear_units, save)
+    # While compiling a size may be a symbol, which cannot be remembered.
+    if torch.compiler.is_compiling() or seen not in _CHECKED:
+        _check(x, h0, weight_ih, weight_hh, bias, lengths, nonlinearity, linear_units, save)
+        if not torch.compiler.is_compiling():
+            _remember(seen)
     kind = x.device.type
     if autocast_enabled(kind):
         x, h0, weight_ih, weight_hh = (_cast(v, kind) for v in (x, h0, weight_ih, weight_hh))
@@ -128,9 +135,22 @@ def _rnn_sqrt(
     return torch.cat([ys[start] for start in starts], -3), h
 
 
+# Shapes and options found good: checking them again would cost more than a short sequence.
+_CHECKED: set[Hashable] = set()
+
+
+def _remember(seen: Hashable) -> None:
+    if len(_CHECKED) >= 1024:
+        _CHECKED.clear()
+    _CHECKED.add(seen)
+
+
 def autocast_enabled(kind: str) -> bool:
     """Whether autocast is on for a kind of device; never for one that has none, such as meta."""
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    try:
+        return torch.is_autocast_enabled(kind)
+    except RuntimeError:
+        return False
 
 
 def _cast(v: Tensor, kind: str) -> Tensor:

@@ -19,7 +19,7 @@ except ImportError as error:
 
 _SETS = () if MISSING else tuple(_native.instruction_sets())
 
-Gradients = tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor | None]
+Gradients = tuple[Tensor | None, Tensor | None, Tensor, Tensor, Tensor | None]
 
 # Half precision is stored so and computed in float32.
 _COMPUTED_IN = {
@@ -94,20 +94,21 @@ def backward(
     reverse: bool,
     linear_units: int,
     need_dx: bool,
+    need_dh0: bool = True,
 ) -> Gradients:
-    """``reference.backward`` on the kernel for instruction set number ``instruction_set``."""
+    """``reference.backward`` on the kernel for instruction set number ``instruction_set``; dh0 only when asked for."""
     call = _Call(x, h0, weight_ih, weight_hh, bias, lengths, nonlinearity, reverse, linear_units)
     dtype, lead, members = call.x.dtype, call.lead, call.members
-    y = y.to(dtype).contiguous()
-    dy = None if dy is None else _rows(dy.to(dtype))
-    dh_n = None if dh_n is None else dh_n.to(dtype).contiguous()
+    y = _as(y, dtype).contiguous()
+    dy = None if dy is None else _rows(_as(dy, dtype))
+    dh_n = None if dh_n is None else _as(dh_n, dtype).contiguous()
     # Shared by all members, the sum over them is the kernel's; shared in part, the sum comes after.
     carried = [weight_ih.dim() > 2, weight_hh.dim() > 2, *([] if bias is None else [bias.dim() > 1])]
     summed = members > 1 and not any(carried)
     own = () if summed else lead
     new = call.x.new_empty
     dx = new((*lead, call.steps, call.batch, call.inputs)) if need_dx else None
-    dh0 = new((*lead, call.batch, call.hidden))
+    dh0 = new((*lead, call.batch, call.hidden)) if need_dh0 else None
     dweight_ih = new((*own, call.hidden, call.inputs))
     dweight_hh = new((*own, call.hidden, call.hidden))
     dbias = None if bias is None else new((*own, call.hidden))
@@ -119,7 +120,7 @@ def backward(
         *((0, 0, 0, 0) if dy is None else _address(dy, 3)),
         *((0, 0) if dh_n is None else (dh_n.data_ptr(), call.batch * call.hidden)),
         0 if dx is None else dx.data_ptr(),
-        dh0.data_ptr(),
+        0 if dh0 is None else dh0.data_ptr(),
         dweight_ih.data_ptr(),
         dweight_hh.data_ptr(),
         0 if dbias is None else dbias.data_ptr(),
@@ -127,7 +128,7 @@ def backward(
     )
     return (
         None if dx is None else _like(dx, x),
-        _like(dh0, h0),
+        None if dh0 is None else _like(dh0, h0),
         _like(dweight_ih, weight_ih),
         _like(dweight_hh, weight_hh),
         None if dbias is None or bias is None else _like(dbias, bias),
@@ -153,7 +154,7 @@ class _Call:
         self.steps, self.batch, self.inputs = x.shape[-3:]
         self.hidden = weight_hh.shape[-1]
         self.lead: tuple[int, ...] = ()
-        self.x = _rows(x.to(dtype))
+        self.x = _rows(_as(x, dtype))
         self.kept = []
         words: list[Any] = []
         given = ((h0, 2), (weight_ih, 2), (weight_hh, 2), (bias, 1), (lengths, 1))
@@ -163,9 +164,7 @@ class _Call:
             if tensor is None:
                 words += (0, 0)
                 continue
-            wanted = torch.int64 if tensor is lengths else dtype
-            if tensor.dtype != wanted:
-                tensor = tensor.to(wanted)
+            tensor = _as(tensor, torch.int64 if tensor is lengths else dtype)
             member = 0
             if tensor.dim() > dims:
                 self.lead = (tensor.shape[0],)
@@ -193,6 +192,10 @@ class _Call:
         )
 
 
+def _as(v: Tensor, dtype: torch.dtype) -> Tensor:
+    return v if v.dtype is dtype else v.to(dtype)
+
+
 def _rows(v: Tensor) -> Tensor:
     """v with its last axis contiguous; the others may lie in any order, or be spread."""
     return v if v.stride(-1) == 1 or v.shape[-1] == 1 else v.contiguous()
@@ -204,4 +207,4 @@ def _address(v: Tensor, dims: int) -> tuple[int, int, int, int]:
 
 
 def _like(gradient: Tensor, of: Tensor) -> Tensor:
-    return gradient.sum_to_size(of.shape).to(of.dtype) if gradient.shape != of.shape else gradient.to(of.dtype)
+    return _as(gradient if gradient.shape == of.shape else gradient.sum_to_size(of.shape), of.dtype)

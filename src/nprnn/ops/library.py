@@ -22,7 +22,7 @@ _OPTIONS = "str nonlinearity, bool reverse, int linear_units"
 torch.library.define("nprnn::rnn_forward", f"({_INPUTS}, {_OPTIONS}) -> (Tensor y, Tensor h_n)")
 torch.library.define(
     "nprnn::rnn_backward",
-    f"(Tensor? dy, Tensor? dh_n, {_INPUTS}, Tensor y, {_OPTIONS}, bool need_dx)"
+    f"(Tensor? dy, Tensor? dh_n, {_INPUTS}, Tensor y, {_OPTIONS}, bool need_dx, bool need_dh0=True)"
     " -> (Tensor dx, Tensor dh0, Tensor dweight_ih, Tensor dweight_hh, Tensor dbias)",
 )
 torch.library.define("nprnn::rnn", f"({_INPUTS}, {_OPTIONS}, bool recompute) -> (Tensor y, Tensor h_n)")
@@ -62,15 +62,25 @@ def _backward(
     reverse: bool,
     linear_units: int,
     need_dx: bool,
+    need_dh0: bool = True,
 ) -> Gradients:
     inputs = (x, h0, weight_ih, weight_hh, bias, lengths)
     arguments = (dy, dh_n, *inputs, y, nonlinearity, reverse, linear_units, need_dx)
     chosen = instruction_set(x, weight_hh)
-    gradients = reference.backward(*arguments) if chosen is None else cpu.backward(chosen, *arguments)
+    gradients: Any
+    if chosen is None:
+        gradients = reference.backward(*arguments)
+    else:
+        gradients = cpu.backward(chosen, *arguments, need_dh0)
     dx, dh0, dweight_ih, dweight_hh, dbias = gradients
     # An operator returns tensors only: an empty one stands for a gradient nobody asked for.
-    nothing = x.new_empty(0)
-    return nothing if dx is None else dx, dh0, dweight_ih, dweight_hh, nothing.clone() if dbias is None else dbias
+    return (
+        dx if dx is not None and need_dx else x.new_empty(0),
+        dh0 if dh0 is not None and need_dh0 else x.new_empty(0),
+        dweight_ih,
+        dweight_hh,
+        x.new_empty(0) if dbias is None else dbias,
+    )
 
 
 @torch.library.register_fake("nprnn::rnn_forward")
@@ -103,10 +113,11 @@ def _backward_fake(
     reverse: bool,
     linear_units: int,
     need_dx: bool,
+    need_dh0: bool = True,
 ) -> Gradients:
     return (
         x.new_empty(x.shape if need_dx else (0,)),
-        x.new_empty(h0.shape),
+        x.new_empty(h0.shape if need_dh0 else (0,)),
         x.new_empty(weight_ih.shape),
         x.new_empty(weight_hh.shape),
         x.new_empty((0,) if bias is None else bias.shape),
@@ -135,9 +146,10 @@ def _rnn_backward(ctx: Any, dy: Tensor | None, dh_n: Tensor | None) -> tuple[Ten
     options = (ctx.nonlinearity, ctx.reverse, ctx.linear_units)
     if y is None:
         y, _ = torch.ops.nprnn.rnn_forward(*inputs, *options)
-    need_dx = ctx.needs_input_grad[0]
-    dx, dh0, dweight_ih, dweight_hh, dbias = torch.ops.nprnn.rnn_backward(dy, dh_n, *inputs, y, *options, need_dx)
-    gradients = (dx if need_dx else None, dh0, dweight_ih, dweight_hh, None if inputs[4] is None else dbias)
+    needs = ctx.needs_input_grad[:2]
+    dx, dh0, dweight_ih, dweight_hh, dbias = torch.ops.nprnn.rnn_backward(dy, dh_n, *inputs, y, *options, *needs)
+    first = (dx if needs[0] else None, dh0 if needs[1] else None)
+    gradients = (*first, dweight_ih, dweight_hh, None if inputs[4] is None else dbias)
     return *gradients, None, None, None, None, None
 
 
