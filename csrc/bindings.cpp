@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "operator.hpp"
+#include "streamer.hpp"
 #include "threads.hpp"
 
 namespace nb = nanobind;
@@ -94,6 +95,23 @@ void backward(const nprnn::Engines& engines, int threads, const Common& c, const
     nprnn::run_backward(engines, problem, threads);
 }
 
+template <class Real>
+void bind_streamer(nb::module_& m, const char* name) {
+    using Streamer = nprnn::Streamer<Real>;
+    nb::class_<Streamer>(m, name)
+        .def("__init__", [](Streamer* self, int set) { new (self) Streamer(*nprnn::engines().at(std::size_t(set))); })
+        .def("add",
+             [](Streamer& self, Size inputs, Size hidden, bool tanh, Size linear, Address weight_ih, Address weight_hh,
+                Address bias, Address state) {
+                 self.add({inputs, hidden, tanh, linear, reinterpret_cast<const Real*>(weight_ih),
+                           reinterpret_cast<const Real*>(weight_hh), reinterpret_cast<const Real*>(bias)},
+                          reinterpret_cast<Real*>(state));
+             })
+        .def("step", [](Streamer& self, Address x) { self.step(reinterpret_cast<const Real*>(x)); })
+        // What a call costs by itself, to measure a step against.
+        .def("nothing", [](Streamer&, Address) {});
+}
+
 }  // namespace
 
 NB_MODULE(_native, m) {
@@ -101,6 +119,9 @@ NB_MODULE(_native, m) {
     m.attr("compiler") = NPRNN_COMPILER;
     m.def("instruction_sets", &instruction_sets, "Instruction sets this processor runs, the most capable last.");
     m.def("pool", &nprnn::pool_name, "Whose threads the kernel runs on.");
+
+    bind_streamer<float>(m, "Streamer32");
+    bind_streamer<double>(m, "Streamer64");
 
     m.def("forward", [](int set, int threads, bool twofold, Size E, Size T, Size B, Size I, Size H, bool tanh,
                         bool reverse, Size linear, Address x, Size x_e, Size x_t, Size x_b, Address h0, Size h0_e,

@@ -69,6 +69,17 @@ struct Unit {
     const Size* length;  // their lengths [rows], descending
 };
 
+// One layer that is run a step at a time, at batch 1: state = f(W_ih x + W_hh state + b), W_hh absent for a plain layer.
+template <class Real>
+struct Cell {
+    Size inputs, hidden;
+    bool tanh;
+    Size linear;
+    const Real* weight_ih;  // [H,I]
+    const Real* weight_hh;  // [H,H] or null
+    const Real* bias;       // [H] or null
+};
+
 // One instruction set's code for one floating type.  Scratch memory is the caller's, aligned to 64 bytes.
 //
 // `sums` gathers [dW_hh | dW_ih | db | padding], one line of `sums_width` numbers for every hidden unit.
@@ -79,6 +90,9 @@ struct Engine {
     Size (*backward_scratch)(const Backward<Real>&, Size rows);
     void (*backward)(const Backward<Real>&, const Unit&, Real* sums, bool add, void* scratch);
     Size (*sums_width)(const Shape&);
+    Size (*cell_bytes)(Size inputs, Size hidden);
+    void (*cell_pack)(const Cell<Real>&, void* packed);
+    void (*cell_step)(const Cell<Real>&, void* packed, const Real* x, Real* state);
 };
 
 struct Engines {

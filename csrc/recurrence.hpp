@@ -295,6 +295,7 @@ struct ForwardBuffers {
     const Real** x;
     Real** y;
     Sparse<Real> sparse;
+    bool* skip;  // whether a cell's units that are off may be left out
     Size used;
 
     ForwardBuffers(const Shape& shape, Size rows, void* memory) {
@@ -311,9 +312,24 @@ struct ForwardBuffers {
         y = scratch.take<Real*>(rows);
         sparse.index = scratch.take<std::int32_t>(width + 16);
         sparse.value = scratch.take<Real>(width + 16);
+        skip = scratch.take<bool>(1);
         used = scratch.used();
     }
 };
+
+// Packs the weights of a member; what it returns is 0 if all of W_hh are finite.
+template <class Real>
+Real pack_forward(const Inputs<Real>& in, Size e, const Panels& panels, const ForwardBuffers<Real>& m) {
+    constexpr Size L = lanes<Real>;
+    const Size hidden = in.shape.hidden;
+    pack(in.weight_ih.data + e * in.weight_ih.member, in.weight_ih.row, in.shape.inputs, hidden, true, panels, m.packed_ih);
+    for (Size v = 0; v < panels.vectors; ++v) {
+        const Some<Real> some(hidden - v * L);
+        store(m.bias + v * L, in.bias.data ? load(in.bias.data + e * in.bias.member + v * L, some) : Vec<Real>{});
+    }
+    if (!in.weight_hh.data) return 0;
+    return pack(in.weight_hh.data + e * in.weight_hh.member, in.weight_hh.row, hidden, hidden, true, panels, m.packed_hh);
+}
 
 template <class Real>
 Size forward_scratch(const Inputs<Real>& in, Size rows) {
@@ -330,15 +346,8 @@ void forward(const Forward<Real>& p, const Unit& unit, void* memory) {
     const Panels panels(vectors<Real>(hidden), single ? single_vectors : tile_vectors);
     ForwardBuffers<Real> m(shape, unit.rows, memory);
 
-    pack(in.weight_ih.data + e * in.weight_ih.member, in.weight_ih.row, shape.inputs, hidden, true, panels, m.packed_ih);
-    const Real check = pack(in.weight_hh.data + e * in.weight_hh.member, in.weight_hh.row, hidden, hidden, true, panels,
-                            m.packed_hh);
     // A unit that is off adds nothing, unless a weight is not finite: 0 * inf has to be seen.
-    const bool skip = single && check == Real(0) && !in.tanh;
-    for (Size v = 0; v < panels.vectors; ++v)
-        store(m.bias + v * L,
-              in.bias.data ? load(in.bias.data + e * in.bias.member + v * L, Some<Real>(hidden - v * L)) : Vec<Real>{});
-
+    const bool skip = pack_forward(in, e, panels, m) == Real(0) && single && !in.tanh;
     for (Size r = 0; r < unit.rows; ++r) {
         const Size b = unit.row[r], start = in.reverse && unit.length[r] ? unit.length[r] - 1 : 0;
         for (int k = 0; k < 2; ++k) m.pointer[k][r] = m.state[k] + r * line<Real>(hidden);
@@ -377,6 +386,49 @@ void forward(const Forward<Real>& p, const Unit& unit, void* memory) {
             m.y[r] += y_step;
         }
     }
+}
+
+// ---- one step at a time ---------------------------------------------------------------------------------------------
+
+template <class Real>
+Inputs<Real> cell_inputs(const Cell<Real>& cell) {
+    Inputs<Real> in{};
+    in.shape = {1, 1, 1, cell.inputs, cell.hidden};
+    in.tanh = cell.tanh;
+    in.linear = cell.linear;
+    in.weight_ih = {cell.weight_ih, 0, 0, cell.inputs};
+    in.weight_hh = {cell.weight_hh, 0, 0, cell.hidden};
+    in.bias = {cell.bias, 0, 0, 0};
+    return in;
+}
+
+template <class Real>
+Size cell_bytes(Size inputs, Size hidden) {
+    return ForwardBuffers<Real>({1, 1, 1, inputs, hidden}, 1, nullptr).used;
+}
+
+template <class Real>
+void cell_pack(const Cell<Real>& cell, void* memory) {
+    const ForwardBuffers<Real> m({1, 1, 1, cell.inputs, cell.hidden}, 1, memory);
+    const Panels panels(vectors<Real>(cell.hidden), single_vectors);
+    *m.skip = pack_forward(cell_inputs(cell), 0, panels, m) == Real(0) && !cell.tanh;
+}
+
+template <class Real>
+void cell_step(const Cell<Real>& cell, void* memory, const Real* x, Real* state) {
+    ForwardBuffers<Real> m({1, 1, 1, cell.inputs, cell.hidden}, 1, memory);
+    const Panels panels(vectors<Real>(cell.hidden), single_vectors);
+    const Inputs<Real> in = cell_inputs(cell);
+    // The state is written in place, panel after panel: its old numbers are needed to the end.
+    m.sparse.count = 0;
+    const bool skip = *m.skip || !cell.weight_hh;
+    if (!skip)
+        std::memcpy(m.state[0], state, std::size_t(cell.hidden) * sizeof(Real));
+    else if (cell.weight_hh)
+        m.sparse.gather(state, cell.hidden);
+    ForwardStep<Real> step{in, &x,          &m.state[0], &m.state[1], &state, skip ? &m.sparse : nullptr, m.packed_ih,
+                           m.packed_hh, m.bias};
+    tiles<Real>(step, 1, panels, cell.hidden, true);
 }
 
 // ---- backward -------------------------------------------------------------------------------------------------------
@@ -656,7 +708,8 @@ void backward(const Backward<Real>& p, const Unit& unit, Real* sums, bool add, v
 
 template <class Real>
 constexpr Engine<Real> engine() {
-    return {forward_scratch<Real>, forward<Real>, backward_scratch<Real>, backward<Real>, sums_width<Real>};
+    return {forward_scratch<Real>, forward<Real>,    backward_scratch<Real>, backward<Real>,
+            sums_width<Real>,      cell_bytes<Real>, cell_pack<Real>,        cell_step<Real>};
 }
 
 }  // namespace

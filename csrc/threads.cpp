@@ -11,32 +11,9 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #endif
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#endif
 
 namespace nprnn {
 namespace {
-
-class FlushDenormals {
-  public:
-#if defined(__SSE__)
-    FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
-    ~FlushDenormals() { _mm_setcsr(before_); }
-
-  private:
-    unsigned before_;
-#elif defined(__aarch64__)
-    FlushDenormals() {
-        asm volatile("mrs %0, fpcr" : "=r"(before_));
-        asm volatile("msr fpcr, %0" : : "r"(before_ | (std::uint64_t(1) << 24)));
-    }
-    ~FlushDenormals() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
-
-  private:
-    std::uint64_t before_;
-#endif
-};
 
 struct Task {
     void (*body)(void*, int);

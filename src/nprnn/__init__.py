@@ -8,5 +8,6 @@ from nprnn.ops import backend_status as backend_status
 from nprnn.rnn import NPRNN as NPRNN
 from nprnn.rnn import RNN as RNN
 from nprnn.rnn import RNNCell as RNNCell
+from nprnn.streaming import Streamer as Streamer
 
 __version__ = "0.1.0.dev0"

@@ -12,6 +12,7 @@ from nprnn.errors import ConfigError, unknown
 from nprnn.init import SCHEMES, init_rnn_, output_weight_
 from nprnn.init.weights import Fan
 from nprnn.rnn import RNN, freeze_bias_hh_
+from nprnn.streaming import Streamer
 
 At = Literal["last", "mean", "each"]
 
@@ -86,6 +87,14 @@ class SequenceModel(nn.Module):
             state = state * kept / (1 - dropout)
         output: Tensor = self.head(state)
         return output
+
+    def streamer(self) -> Streamer:
+        """The model one step at a time, at batch 1: a ``Streamer`` with its head, and its scaling of the inputs.
+
+        Raises:
+            InputError: the LSTM, or weights that are not float32 or float64 on the CPU.
+        """
+        return Streamer(self.rnn, self.head, mean=self.input_mean, scale=self.input_scale)
 
     def _states(self, x: Tensor, lengths: Tensor | None, truncate: int | None) -> tuple[Tensor, Tensor]:
         """All states [T, B, H] and the last of each sequence [B, H]."""

@@ -232,7 +232,9 @@ class NPRNN(RNN):
 
 
 class RNNCell(nn.RNNCell):
-    r"""``torch.nn.RNNCell`` on our operator, one step: :math:`h' = f(W_{ih} x + b_{ih} + W_{hh} h + b_{hh})`.
+    r"""``torch.nn.RNNCell`` with the paper's starts: :math:`h' = f(W_{ih} x + b_{ih} + W_{hh} h + b_{hh})`.
+
+    The step is torch's own; to run a trained network step by step without gradients, ``Streamer`` is quicker.
 
     Args:
         input_size: I.
@@ -264,38 +266,6 @@ class RNNCell(nn.RNNCell):
         super().__init__(input_size, hidden_size, bias, _nonlinearity(nonlinearity, init), device, dtype)
         if init is not None:
             init_rnn_(self, init, generator=generator)
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """One step.
-
-        Args:
-            input: [B, I], or [I] unbatched.
-            hx: the state before, [B, H] or [H]; None means 0.
-
-        Returns:
-            The state after, [B, H] or [H].
-
-        Raises:
-            ValueError: an input or state of other than 1 or 2 dimensions.
-            InputError: shapes or dtypes that do not fit together.
-        """
-        for name, value in (("input", input), ("hidden", hx)):
-            if value is not None and value.dim() not in (1, 2):
-                raise ValueError(f"RNNCell: Expected {name} to be 1D or 2D, got {value.dim()}D instead")
-        x = input if input.dim() == 2 else input.unsqueeze(0)
-        if hx is None:
-            hx = x.new_zeros(x.shape[0], self.hidden_size)
-        elif hx.dim() != input.dim():
-            raise InputError(
-                f"hx must be [B, H] for an input [B, I], or [H] for an input [I]; got {tuple(hx.shape)} for "
-                f"{tuple(input.shape)}"
-            )
-        elif input.dim() == 1:
-            hx = hx.unsqueeze(0)
-        bias = self.bias_ih + self.bias_hh if self.bias else None
-        f = _nonlinearity(self.nonlinearity, None)
-        _, h = rnn(x.unsqueeze(0), hx, self.weight_ih, self.weight_hh, bias, nonlinearity=f)
-        return h if input.dim() == 2 else h.squeeze(0)
 
 
 def _short(x: Tensor, steps: int) -> bool:

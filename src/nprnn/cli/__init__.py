@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 import nprnn
+from nprnn.cli.benching import command_bench
 from nprnn.cli.common import console
 from nprnn.cli.judging import command_eval, command_predict
 from nprnn.cli.looking import command_info, command_report, command_runs
@@ -21,6 +22,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "predict": command_predict,
     "runs": command_runs,
     "report": command_report,
+    "bench": command_bench,
     "info": command_info,
 }
 

@@ -26,10 +26,15 @@ def instruction_set(x: Tensor, weight_hh: Tensor) -> int | None:
     """
     if cpu.obstacle(x, weight_hh) is not None:
         return None
-    return _BEST if _asked == AUTO else _chosen()
+    return _BEST if _asked == AUTO else chosen_instruction_set()
 
 
-def _chosen() -> int | None:
+def chosen_instruction_set() -> int | None:
+    """The number of the instruction set in use on the CPU, or None for the reference.
+
+    Raises:
+        ConfigError: the kernel asked for is not there.
+    """
     sets = cpu.instruction_sets()
     if _asked in (AUTO, REFERENCE):
         return None if _asked == REFERENCE or not sets else _BEST
@@ -47,7 +52,7 @@ def kernel_in_use() -> str:
     Raises:
         ConfigError: the kernel asked for is not there.
     """
-    chosen = _chosen()
+    chosen = chosen_instruction_set()
     return REFERENCE if chosen is None else cpu.instruction_sets()[chosen]
 
 
@@ -64,7 +69,7 @@ def use_kernel(name: str) -> Iterator[None]:
     global _asked
     before, _asked = _asked, name
     try:
-        _chosen()
+        chosen_instruction_set()
         yield
     finally:
         _asked = before

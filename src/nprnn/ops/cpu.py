@@ -45,6 +45,12 @@ def pool() -> str:
     return str(_native.pool())
 
 
+def streamer(instruction_set: int, dtype: torch.dtype) -> Any:
+    """An empty stack of layers to run step by step; see ``nprnn.Streamer``."""
+    made = _native.Streamer64 if dtype == torch.float64 else _native.Streamer32
+    return made(instruction_set)
+
+
 def obstacle(x: Tensor, weight_hh: Tensor) -> str | None:
     """Why the kernel cannot take these arguments; None if it can."""
     if _native is None:

@@ -1,4 +1,4 @@
-"""The table of results in the README, made from the run folders under ``results/``: make readme."""
+"""The tables of results and of speed in the README, made from what is under ``results/``: make readme."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+from nprnn.bench import summary as bench
 from nprnn.errors import DataError
 from nprnn.files import write_atomically
 from nprnn.reporting.curves import Curve, task_settings
@@ -49,23 +50,24 @@ def results_table(folder: Path) -> str:
     return "\n".join([*lines, *failures])
 
 
-def with_results(page: str, table: str) -> str:
-    """The page with the table between its markers.
+def with_results(page: str, table: str, begin: str = BEGIN, end: str = END) -> str:
+    """The page with the table between its two markers.
 
     Raises:
         DataError: the page has no markers.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise DataError(f"the page needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    if begin not in page or end not in page:
+        raise DataError(f"the page needs the lines {begin} and {end}")
+    before, _, rest = page.partition(begin)
+    return f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
 
 
 def main() -> None:
-    """Rewrite the table of a page: PAGE RESULTS."""
+    """Rewrite the tables of a page: PAGE RESULTS."""
     page, results = Path(sys.argv[1]), Path(sys.argv[2])
-    write_atomically(page, with_results(page.read_text(), results_table(results)).encode())
+    text = with_results(page.read_text(), results_table(results))
+    text = with_results(text, bench.bench_table(results / "bench"), bench.BEGIN, bench.END)
+    write_atomically(page, text.encode())
 
 
 if __name__ == "__main__":

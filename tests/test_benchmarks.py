@@ -1,0 +1,114 @@
+"""The scripts in benchmarks/, at sizes that take no time."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from conftest import ROOT
+from nprnn.bench.records import read_record
+from nprnn.errors import RunError
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Where dataclasses look for what their annotations name.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_random_shapes_are_log_uniform_and_the_same_every_time() -> None:
+    draw = script("random_shapes").draw
+    shapes = draw(2000, 0)
+    assert shapes[:5] == draw(5, 0)
+    assert shapes[:5] != draw(5, 1)
+    for name in ("steps", "batch", "inputs", "hidden"):
+        values = [getattr(shape, name) for shape in shapes]
+        assert min(values) == 1
+        assert 550 < max(values) <= 600
+        # Half of them lie below the root of 601.
+        assert 900 < sum(value < 601**0.5 for value in values) < 1100
+
+
+def test_random_shapes_go_on_where_they_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = script("random_shapes")
+    seen: list[str] = []
+
+    def compare(shape: Any, threads: int) -> dict[str, Any]:
+        seen.append(shape.label)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        sizes = {"T": shape.steps, "B": shape.batch, "I": shape.inputs, "H": shape.hidden}
+        return (
+            sizes
+            | {"rounds": 2, "nprnn": 1.0, "torch": 0.5 * len(seen), "ratio": 0.5 * len(seen)}
+            | {
+                "least": 0.1,
+                "greatest": 9.0,
+            }
+        )
+
+    monkeypatch.setattr(module, "compare", compare)
+    out = tmp_path / "random.json"
+    with pytest.raises(KeyboardInterrupt):
+        module.main(shapes=5, threads=1, out=out)
+    with out.with_suffix(".jsonl").open("a") as file:
+        file.write('{"half": ')
+    module.main(shapes=5, threads=1, out=out)
+    assert seen == [shape.label for shape in (*module.draw(3, 0), *module.draw(5, 0)[2:])]
+    record = read_record(out)
+    assert (record["complete"], record["slower"], len(record["shapes"])) == (True, 1, 5)
+    assert "slower than torch.nn.RNN on 1" in " ".join(capsys.readouterr().out.split())
+    module.main(shapes=7, threads=1, minutes=0, out=out)
+    assert read_record(out)["complete"] is False
+    with pytest.raises(RunError, match="--fresh"):
+        module.main(shapes=5, seed=1, threads=1, out=out)
+    module.main(shapes=1, seed=1, threads=1, fresh=True, out=out)
+    assert len(read_record(out)["shapes"]) == 1
+
+
+def test_random_shapes_measure_both(tmp_path: Path) -> None:
+    module = script("random_shapes")
+    line = module.compare(module.find_shape("3,2,1,4"), 1)
+    assert line["least"] <= line["ratio"] <= line["greatest"]
+    assert json.loads(json.dumps(line)) == line
+
+
+def test_streaming_measures_each_against_the_empty_function(tmp_path: Path) -> None:
+    module = script("streaming")
+    module.main(hidden=4, threads=1, rounds=1, out=tmp_path / "streaming.json")
+    steps = read_record(tmp_path / "streaming.json")["steps"]
+    assert {module.EMPTY, "nprnn.RNNCell", "torch.nn.RNNCell", "torch.nn.LSTMCell"} <= set(steps)
+    assert steps[module.EMPTY]["above_empty"] == 0
+
+
+def test_pools_measure_the_excess_of_taking_turns(tmp_path: Path) -> None:
+    script("pools").main(size=8, repeats=1, threads=1, rounds=1, out=tmp_path / "pools.json")
+    record = read_record(tmp_path / "pools.json")
+    assert set(record["seconds"]) == {"mm", "nprnn", "both"}
+    assert record["excess"] > 0
+
+
+def test_end_to_end_trains_both_layers_and_shares_out_the_step(tmp_path: Path) -> None:
+    module = script("end_to_end")
+    out = tmp_path / "end.json"
+    module.main(tasks=("addition",), preset="quick", threads=1, stretches=1, seconds=0.01, out=out)
+    result = read_record(out)["tasks"]["addition"]
+    assert set(result["updates_per_second"]) == set(module.LAYERS)
+    assert result["ratio"] > 0
+    for profile in result["profile"].values():
+        assert list(profile) == list(module.PARTS)
+        assert sum(profile.values()) == pytest.approx(1)
+        assert all(profile[part] > 0 for part in module.PARTS[:5])
