@@ -34,20 +34,17 @@ class Scratch {
     Size used_ = 0;
 };
 
-// Columns cut into panels of at most `widest` vectors, as equal as can be.
-struct Panels {
-    Size vectors, count;
-    Panels(Size vectors_, Size widest) : vectors(vectors_), count((vectors_ + widest - 1) / widest) {}
-    Size first(Size p) const { return p * (vectors / count) + (p < vectors % count ? p : vectors % count); }
-    int width(Size p) const { return int(first(p + 1) - first(p)); }
-};
-
-// Rows cut into blocks of at most tile_rows, as equal as can be.
-struct Blocks {
-    Size rows, count;
-    explicit Blocks(Size rows_) : rows(rows_), count((rows_ + tile_rows - 1) / tile_rows) {}
-    Size first(Size b) const { return b * (rows / count) + (b < rows % count ? b : rows % count); }
-    int size(Size b) const { return int(first(b + 1) - first(b)); }
+// So many things cut into parts of at most `widest`, as equal as can be.
+struct Parts {
+    Size total, count, each, larger;  // the first `larger` parts have one more than `each`
+    Parts(Size total_, Size widest)
+        : total(total_),
+          count((total_ + widest - 1) / widest),
+          // Two divisions a step would be seen at batch 1.
+          each(count > 1 ? total / count : total),
+          larger(count > 1 ? total % count : 0) {}
+    Size first(Size p) const { return p * each + (p < larger ? p : larger); }
+    int size(Size p) const { return int(each + (p < larger)); }
 };
 
 // Line length of a row buffer; not a multiple of 1 kB, where lines would crowd into few sets of the cache.
@@ -60,12 +57,12 @@ Size line(Size numbers) {
 // packed[k][n] = weight[n][k] (transposed) or weight[k][n], k < depth, n < width, in panels, padded with 0.
 // Returns 0 if every number is finite and NaN if not.
 template <class Real>
-Real pack(const Real* weight, Size row, Size depth, Size width, bool transposed, const Panels& panels, Real* packed) {
+Real pack(const Real* weight, Size row, Size depth, Size width, bool transposed, const Parts& panels, Real* packed) {
     constexpr Size L = lanes<Real>;
     Vec<Real> check{};
     for (Size p = 0; p < panels.count; ++p) {
-        const Size stride = panels.width(p) * L;
-        for (Size v = 0; v < panels.width(p); ++v) {
+        const Size stride = panels.size(p) * L;
+        for (Size v = 0; v < panels.size(p); ++v) {
             const Size n0 = (panels.first(p) + v) * L;
             const Size here = width - n0 < L ? width - n0 : L;
             Real* to = packed + v * L;
@@ -202,17 +199,17 @@ NPRNN_INLINE void with_tile(int rows, int vectors, Body& body) {
 // Calls the body for every tile of `rows` rows.  While the packed weights stay in the second-level cache a block of rows
 // meets all panels; larger ones are read once, each panel meeting all blocks.
 template <class Real, class Body>
-void tiles(Body& body, Size rows, const Panels& panels, Size depth, bool single) {
-    const Blocks blocks(rows);
+void tiles(Body& body, Size rows, const Parts& panels, Size depth, bool single) {
+    const Parts blocks(rows, tile_rows);
     const auto tile = [&](Size b, Size q) {
         body.row = blocks.first(b);
         body.vector = panels.first(q);
         if (single)
-            with_vectors<1, single_vectors>(panels.width(q), body);
+            with_vectors<1, single_vectors>(panels.size(q), body);
         else
-            with_tile<tile_rows>(blocks.size(b), panels.width(q), body);
+            with_tile<tile_rows>(blocks.size(b), panels.size(q), body);
     };
-    if (depth * panels.vectors * NPRNN_VECTOR_BYTES <= second_level_cache / 2) {
+    if (depth * panels.total * NPRNN_VECTOR_BYTES <= second_level_cache / 2) {
         for (Size b = 0; b < blocks.count; ++b)
             for (Size q = 0; q < panels.count; ++q) tile(b, q);
     } else {
@@ -319,11 +316,11 @@ struct ForwardBuffers {
 
 // Packs the weights of a member; what it returns is 0 if all of W_hh are finite.
 template <class Real>
-Real pack_forward(const Inputs<Real>& in, Size e, const Panels& panels, const ForwardBuffers<Real>& m) {
+Real pack_forward(const Inputs<Real>& in, Size e, const Parts& panels, const ForwardBuffers<Real>& m) {
     constexpr Size L = lanes<Real>;
     const Size hidden = in.shape.hidden;
     pack(in.weight_ih.data + e * in.weight_ih.member, in.weight_ih.row, in.shape.inputs, hidden, true, panels, m.packed_ih);
-    for (Size v = 0; v < panels.vectors; ++v) {
+    for (Size v = 0; v < panels.total; ++v) {
         const Some<Real> some(hidden - v * L);
         store(m.bias + v * L, in.bias.data ? load(in.bias.data + e * in.bias.member + v * L, some) : Vec<Real>{});
     }
@@ -343,7 +340,7 @@ void forward(const Forward<Real>& p, const Unit& unit, void* memory) {
     const Shape& shape = in.shape;
     const Size hidden = shape.hidden, e = unit.member;
     const bool single = unit.rows == 1;
-    const Panels panels(vectors<Real>(hidden), single ? single_vectors : tile_vectors);
+    const Parts panels(vectors<Real>(hidden), single ? single_vectors : tile_vectors);
     ForwardBuffers<Real> m(shape, unit.rows, memory);
 
     // A unit that is off adds nothing, unless a weight is not finite: 0 * inf has to be seen.
@@ -352,7 +349,7 @@ void forward(const Forward<Real>& p, const Unit& unit, void* memory) {
         const Size b = unit.row[r], start = in.reverse && unit.length[r] ? unit.length[r] - 1 : 0;
         for (int k = 0; k < 2; ++k) m.pointer[k][r] = m.state[k] + r * line<Real>(hidden);
         const Real* h0 = in.h0.data + e * in.h0.member + b * in.h0.row;
-        for (Size v = 0; v < panels.vectors; ++v) store(m.pointer[0][r] + v * L, load(h0 + v * L, Some<Real>(hidden - v * L)));
+        for (Size v = 0; v < panels.total; ++v) store(m.pointer[0][r] + v * L, load(h0 + v * L, Some<Real>(hidden - v * L)));
         m.x[r] = in.x.data + e * in.x.member + b * in.x.row + start * in.x.step;
         m.y[r] = p.y.data + e * p.y.member + b * p.y.row + start * p.y.step;
         Real* end = p.y.data + e * p.y.member + b * p.y.row + unit.length[r] * p.y.step;
@@ -410,14 +407,14 @@ Size cell_bytes(Size inputs, Size hidden) {
 template <class Real>
 void cell_pack(const Cell<Real>& cell, void* memory) {
     const ForwardBuffers<Real> m({1, 1, 1, cell.inputs, cell.hidden}, 1, memory);
-    const Panels panels(vectors<Real>(cell.hidden), single_vectors);
+    const Parts panels(vectors<Real>(cell.hidden), single_vectors);
     *m.skip = pack_forward(cell_inputs(cell), 0, panels, m) == Real(0) && !cell.tanh;
 }
 
 template <class Real>
 void cell_step(const Cell<Real>& cell, void* memory, const Real* x, Real* state) {
     ForwardBuffers<Real> m({1, 1, 1, cell.inputs, cell.hidden}, 1, memory);
-    const Panels panels(vectors<Real>(cell.hidden), single_vectors);
+    const Parts panels(vectors<Real>(cell.hidden), single_vectors);
     const Inputs<Real> in = cell_inputs(cell);
     // The state is written in place, panel after panel: its old numbers are needed to the end.
     m.sparse.count = 0;
@@ -608,10 +605,10 @@ template <class Real>
 void fold(const Shape& shape, const BackwardBuffers<Real>& m, Size depth, Real* sums, bool add) {
     constexpr Size L = lanes<Real>;
     const Size width = sums_width<Real>(shape);
-    const Panels panels(width / L, tile_vectors);
-    const Blocks blocks(shape.hidden);
+    const Parts panels(width / L, tile_vectors);
+    const Parts blocks(shape.hidden, tile_rows);
     for (Size q = 0; q < panels.count; ++q) {
-        const int n = panels.width(q);
+        const int n = panels.size(q);
         const Size column = panels.first(q) * L, ahead = column + n * L - shape.hidden;
         for (Size k = 0; k < depth; ++k) {
             for (Size v = 0; v < n; ++v)
@@ -630,7 +627,7 @@ void fold(const Shape& shape, const BackwardBuffers<Real>& m, Size depth, Real* 
 }
 
 template <class Real>
-void input_gradient(const Shape& shape, const BackwardBuffers<Real>& m, Size depth, const Panels& panels) {
+void input_gradient(const Shape& shape, const BackwardBuffers<Real>& m, Size depth, const Parts& panels) {
     InputGradient<Real> body{m.row, m.dx, m.packed_ih, shape.inputs, shape.hidden};
     tiles<Real>(body, depth, panels, shape.hidden, false);
 }
@@ -641,8 +638,8 @@ void backward(const Backward<Real>& p, const Unit& unit, Real* sums, bool add, v
     const Shape& shape = in.shape;
     const Size hidden = shape.hidden, e = unit.member;
     const bool single = unit.rows == 1;
-    const Panels panels(vectors<Real>(hidden), single ? single_vectors : tile_vectors);
-    const Panels input_panels(vectors<Real>(shape.inputs), tile_vectors);
+    const Parts panels(vectors<Real>(hidden), single ? single_vectors : tile_vectors);
+    const Parts input_panels(vectors<Real>(shape.inputs), tile_vectors);
     BackwardBuffers<Real> m(shape, p.dx.data != nullptr, unit.rows, memory);
 
     const Real check = pack(in.weight_hh.data + e * in.weight_hh.member, in.weight_hh.row, hidden, hidden, false, panels,
