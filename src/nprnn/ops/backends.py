@@ -18,13 +18,13 @@ _BEST = len(cpu.instruction_sets()) - 1
 _asked = os.environ.get("NPRNN_KERNEL", "") or AUTO
 
 
-def instruction_set(x: Tensor, weight_hh: Tensor) -> int | None:
+def instruction_set(x: Tensor, *others: Tensor | None) -> int | None:
     """The number of the instruction set whose kernel takes these arguments, or None for the reference.
 
     Raises:
         ConfigError: the kernel asked for is not there.
     """
-    if cpu.obstacle(x, weight_hh) is not None:
+    if cpu.obstacle(x, *others) is not None:
         return None
     return _BEST if _asked == AUTO else chosen_instruction_set()
 

@@ -51,7 +51,7 @@ def streamer(instruction_set: int, dtype: torch.dtype) -> Any:
     return made(instruction_set)
 
 
-def obstacle(x: Tensor, weight_hh: Tensor) -> str | None:
+def obstacle(x: Tensor, *others: Tensor | None) -> str | None:
     """Why the kernel cannot take these arguments; None if it can."""
     if _native is None:
         return f"not built ({MISSING})"
@@ -59,7 +59,7 @@ def obstacle(x: Tensor, weight_hh: Tensor) -> str | None:
         return f"x is on {x.device}"
     if x.dtype not in _COMPUTED_IN:
         return f"x is {x.dtype}"
-    if x.numel() == 0 or weight_hh.numel() == 0:
+    if x.numel() == 0 or any(v is not None and v.numel() == 0 for v in others):
         return "an axis is empty"
     return None
 

@@ -43,7 +43,7 @@ def _forward(
     linear_units: int,
 ) -> tuple[Tensor, Tensor]:
     arguments = (x, h0, weight_ih, weight_hh, bias, lengths, nonlinearity, reverse, linear_units)
-    chosen = instruction_set(x, weight_hh)
+    chosen = instruction_set(x, h0, weight_ih, weight_hh, bias)
     return reference.forward(*arguments) if chosen is None else cpu.forward(chosen, *arguments)
 
 
@@ -66,7 +66,7 @@ def _backward(
 ) -> Gradients:
     inputs = (x, h0, weight_ih, weight_hh, bias, lengths)
     arguments = (dy, dh_n, *inputs, y, nonlinearity, reverse, linear_units, need_dx)
-    chosen = instruction_set(x, weight_hh)
+    chosen = instruction_set(x, h0, weight_ih, weight_hh, bias)
     gradients: Any
     if chosen is None:
         gradients = reference.backward(*arguments)
