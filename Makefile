@@ -17,6 +17,10 @@ $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[test]'
 	touch $@
 
+$(VENV)/.rivals: $(VENV)/.tested
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[test,bench]'
+	touch $@
+
 # Trains np-RNN and IRNN on the addition problem (no download) and leaves demo/report.html to open.
 demo: $(VENV)/.installed
 	$(BIN)/nprnn train addition --preset quick --model np-RNN --out demo
@@ -35,9 +39,13 @@ lint: $(VENV)/.tested
 test: lint
 	$(BIN)/pytest -q -n auto -m "not slow"
 
-# CI's suite: everything, full training runs and twenty kills of each task too.
-test-all: lint
+# CI's suite: everything (full training runs, twenty kills of each task, sanitizers, an emulated ARM), then the operator and
+# its modules on the definition and on every lower instruction set of this machine.
+test-all: $(VENV)/.rivals lint
 	$(BIN)/pytest -q -n auto
+	for kernel in $$($(BIN)/python -c "from nprnn.ops import cpu; print('reference', *cpu.instruction_sets()[:-1])"); do \
+	  echo "== kernel $$kernel" && NPRNN_KERNEL=$$kernel $(BIN)/pytest -q -n auto tests/test_ops.py tests/test_rnn.py || exit 1; \
+	done
 
 # Rewrites the README's table of results from results/.
 readme: $(VENV)/.installed
