@@ -86,8 +86,8 @@ def test_no_memory_beyond_a_tensor_is_touched_and_nothing_undefined_happens(tmp_
 def test_threads_do_not_race(tmp_path: Path) -> None:
     # No fork: the sanitizer ends a child that makes threads. Nor under emulation: QEMU 7.2 fails an assertion there.
     program = build(tmp_path, native(), "-fsanitize=thread", "-O1", "-g1")
-    check(program, native(), 20, 1, 1)
-    check(program, native(), 20, 1000, 3)
+    check(program, native(), 12, 1, 1)
+    check(program, native(), 8, 1000, 3)
 
 
 @pytest.mark.slow

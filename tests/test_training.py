@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from nprnn.configs import as_record, from_record
 from nprnn.errors import ConfigError, NonFiniteError, RunError
@@ -31,6 +32,7 @@ from nprnn.training import (
     start_run,
     train,
 )
+from nprnn.training.loop import clip_
 
 TASK = Addition(length=6, train_size=40, valid_size=20, test_size=30)
 CONFIG = TrainConfig(hidden=8, batch=4, updates=24, lr=0.05, eval_every=6, clip=0.5)
@@ -459,3 +461,23 @@ def test_dropout_and_weight_decay(tmp_path: Path) -> None:
     # What is dropped is made up for: the mean over sequences stays.
     spread = float((dropped - plain).std()) / 2000**0.5
     assert abs(float((dropped - plain).mean())) < 5 * spread
+
+
+@pytest.mark.parametrize("clip_by", ["norm", "value"])
+@pytest.mark.parametrize("clip", [0.0, 0.1, 1e6])
+def test_clipping_is_torchs(clip: float, clip_by: Any) -> None:
+    config = TrainConfig(clip=clip, clip_by=clip_by)
+    ours, torchs = ([nn.Parameter(torch.zeros(n)) for n in (3, 4)] for _ in range(2))
+    for k, (a, b) in enumerate(zip(ours, torchs, strict=True)):
+        a.grad = torch.randn(len(a), generator=torch.Generator().manual_seed(k))
+        b.grad = a.grad.clone()
+    norm = clip_(ours, config)
+    if clip and clip_by == "norm":
+        want = nn.utils.clip_grad_norm_(torchs, clip)
+    else:
+        want = nn.utils.get_total_norm([p.grad for p in torchs if p.grad is not None])
+        if clip:
+            nn.utils.clip_grad_value_(torchs, clip)
+    assert norm == pytest.approx(float(want), rel=1e-6)
+    for a, b in zip(ours, torchs, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-6, atol=0)

@@ -166,7 +166,8 @@ class Case {
         const auto word = [](const char* key, Size value) { return key + std::to_string(value) + " "; };
         return word("E", E) + word("T", T) + word("B", B) + word("I", I) + word("H", H) + word("linear ", linear) +
                word("threads ", threads) + (tanh ? "tanh " : "relu ") + (reverse ? "reverse " : "") +
-               (summed ? "summed " : "") + (lengths.present() ? "lengths " : "") + (sizeof(Real) == 4 ? "float" : "double");
+               (summed ? "summed " : "") + (lengths.present() ? "lengths " : "") +
+               (sizeof(Real) == 4 ? "float" : "double");
     }
 
   private:
@@ -186,14 +187,16 @@ class Case {
     std::vector<Want> wants;
     std::vector<double> states;  // y [E,T,B,H]
 
+    // Long, wide, of many rows, worth several threads, or none of these.
     static nprnn::Shape draw_shape(Random& random) {
-        const Size members = random.coin() ? 1 : random.between(2, 5);
-        switch (random.between(0, 5)) {
-            case 0: return {members, random.between(250, 600), 1, random.between(1, 3), random.between(1, 20)};
-            case 1: return {1, random.between(1, 4), random.between(1, 3), random.between(1, 40), random.between(380, 530)};
-            case 2: return {members, random.between(1, 6), random.between(60, 300), random.between(1, 3), random.between(1, 40)};
-            case 3: return {members, random.between(5, 20), random.between(4, 9), random.between(1, 3), random.between(60, 140)};
-            default: return {members, random.between(1, 20), random.between(1, 12), random.between(1, 40), random.between(1, 70)};
+        const auto draw = [&](Size low, Size high) { return random.between(low, high); };
+        const Size members = random.coin() ? 1 : draw(2, 5);
+        switch (draw(0, 5)) {
+            case 0: return {members, draw(250, 600), 1, draw(1, 3), draw(1, 20)};
+            case 1: return {1, draw(1, 4), draw(1, 3), draw(1, 40), draw(380, 530)};
+            case 2: return {members, draw(1, 6), draw(60, 300), draw(1, 3), draw(1, 40)};
+            case 3: return {members, draw(5, 20), draw(4, 9), draw(1, 3), draw(60, 140)};
+            default: return {members, draw(1, 20), draw(1, 12), draw(1, 40), draw(1, 70)};
         }
     }
 
@@ -293,8 +296,8 @@ class Case {
             const double error = std::fabs(double(*want.got) - want.value);
             // What is denormal is flushed.
             if (error <= want.bound + double(std::numeric_limits<Real>::min())) continue;
-            std::printf("%s: %s is %.17g, not %.17g within %.3g: %s\n", direction, want.name, double(*want.got), want.value,
-                        want.bound, name().c_str());
+            std::printf("%s: %s is %.17g, not %.17g within %.3g: %s\n", direction, want.name, double(*want.got),
+                        want.value, want.bound, name().c_str());
             return false;
         }
         return true;
