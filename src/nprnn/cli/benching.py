@@ -30,7 +30,7 @@ def command_bench(words: list[str]) -> int:
     @dataclasses.dataclass(frozen=True)
     class Arguments:
         shape: Annotated[
-            tuple[str, ...],
+            tyro.conf.UseAppendAction[tuple[str, ...]],
             tyro.conf.arg(help=f"Shapes by label ({', '.join(SHAPES)}) or sizes (T,B,I,H or T,B,I,H,E); none is all."),
         ] = ()
         threads: Annotated[int | None, tyro.conf.arg(help="Threads of every rival; None is one for each core.")] = None
