@@ -188,7 +188,9 @@ class RNN(nn.RNNBase):
             hx = x.new_zeros(states)
         self.check_forward_args(x, hx, None)
         run = torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu
-        weights = [getattr(self, name) for name in self._flat_weights_names]
+        names, own = self._flat_weights_names, self._parameters
+        # Attribute lookup is the slow one, and needed for parametrized weights alone.
+        weights: list[Any] = [own[name] if name in own else getattr(self, name) for name in names]
         options = (self.num_layers, self.dropout, self.training, self.bidirectional, self.batch_first)
         y, h_n = run(x, hx, weights, self.bias, *options)
         return y, h_n
