@@ -142,7 +142,7 @@ def test_the_command_measures_writes_and_tells(
 ) -> None:
     monkeypatch.setitem(RIVALS, "jax", ("JAX jit", missing_jax))
     monkeypatch.chdir(tmp_path)
-    words = ["--shape", "4,2,1,5", "4,2,1,5,3", "--threads", "1", "--rounds", "2", "--quick"]
+    words = ["--shape", "4,2,1,5", "--shape", "4,2,1,5,3", "--threads", "1", "--rounds", "2", "--quick"]
     assert command_bench(words) == 0
     (path,) = (tmp_path / "results" / "bench").glob("bench-*.json")
     record = records.read_record(path)
@@ -183,7 +183,7 @@ def test_the_command_keeps_what_it_has_measured_when_it_is_stopped(
     monkeypatch.setattr(benching, "machine_limits", lambda rounds: {"bandwidth": 1.0})
     out = tmp_path / "record.json"
     with pytest.raises(KeyboardInterrupt):
-        command_bench(["--shape", "1,2,3,4", "4,3,2,1", "--threads", "1", "--out", str(out)])
+        command_bench(["--shape", "1,2,3,4", "--shape", "4,3,2,1", "--threads", "1", "--out", str(out)])
     record = records.read_record(out)
     assert [shape["label"] for shape in record["shapes"]] == ["1,2,3,4"]
     assert record["complete"] is False

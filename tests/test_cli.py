@@ -303,7 +303,10 @@ def test_ten_steps_are_learned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["trian"], "unknown command 'trian'. Did you mean 'train'? Known: train, eval, predict, runs, report, info."),
+        (
+            ["trian"],
+            "unknown command 'trian'. Did you mean 'train'? Known: train, eval, predict, runs, report, bench, info.",
+        ),
         (["train", "adition"], "unknown task 'adition'. Did you mean 'addition'?"),
         (["train", "addition", "--model", "np-rn"], "unknown model 'np-rn'. Did you mean 'np-RNN'?"),
         (["train", "addition", "--model", "irnn"], "could be 'IRNN' (identity) or 'iRNN'"),
