@@ -805,3 +805,15 @@ def test_threads_that_end_leave_no_memory_behind() -> None:
 
     working_memory = 100 * 100 * 4
     assert grown(call, 200) < 200 * working_memory / 2
+
+
+@pytest.mark.parametrize("name", ["reference", *SETS])
+def test_a_unit_that_is_off_passes_no_nan_on(name: str) -> None:
+    # As torch.relu: the slope there is a choice between the gradient and 0, not a factor of 0.
+    p = [v.requires_grad_() for v in nprnn_arguments()]
+    with use_kernel(name):
+        y, _ = rnn(*p, nonlinearity="relu")
+        off = (y == 0).detach()
+        assert off.any()
+        gradients = torch.autograd.grad(y, p, torch.where(off, torch.nan, torch.ones_like(y)))
+    assert all(bool(v.isfinite().all()) for v in gradients)

@@ -21,12 +21,13 @@ def activation(s: Tensor, nonlinearity: str, linear_units: int) -> Tensor:
     return torch.tanh(s) if nonlinearity == "tanh" else torch.relu(s)
 
 
-def slope(y: Tensor, nonlinearity: str, linear_units: int) -> Tensor:
-    """f'(s) as a function of y = f(s): 1[y > 0] for relu, 1 - y² for tanh, 1 for linear units."""
+def through(dy: Tensor, y: Tensor, nonlinearity: str, linear_units: int) -> Tensor:
+    """f'(s) dy, f'(s) as a function of y = f(s): 1[y > 0] for relu, 1 - y² for tanh, 1 for linear units."""
     if linear_units:
-        rest = slope(y[..., linear_units:], nonlinearity, 0)
-        return torch.cat([torch.ones_like(y[..., :linear_units]), rest], -1)
-    return 1 - y * y if nonlinearity == "tanh" else (y > 0).to(y.dtype)
+        rest = through(dy[..., linear_units:], y[..., linear_units:], nonlinearity, 0)
+        return torch.cat([dy[..., :linear_units], rest], -1)
+    # Not a product for relu: a unit that is off passes nothing on, NaN included, as in torch.
+    return dy * (1 - y * y) if nonlinearity == "tanh" else torch.where(y > 0, dy, 0)
 
 
 def forward(
@@ -79,10 +80,10 @@ def backward(
     dz_t.
     """
     alive = live(lengths, y.shape[-3], y.device)
-    slopes = slope(y, nonlinearity, linear_units)
     dh, dzs = torch.zeros_like(y.select(-3, 0)) if dh_n is None else dh_n, []
     for t in in_order(y.shape[-3], not reverse):
-        dz = slopes.select(-3, t) * (dh if dy is None else dh + dy.select(-3, t))
+        da = dh if dy is None else dh + dy.select(-3, t)
+        dz = through(da, y.select(-3, t), nonlinearity, linear_units)
         if alive is None:
             dh = dz @ weight_hh
         else:
