@@ -141,7 +141,13 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_checkpoints_that_update(tmp_path: Path, number: signal.Signals, status: int) -> None:
     words = ["train", "addition", *TINY, "--updates", "1000000", "--eval-every", "50000", "--out", str(tmp_path)]
-    process = subprocess.Popen([sys.executable, "-m", "nprnn", *words], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nprnn", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        # What runs the tests may ignore Ctrl-C, as a background job of a shell does; nprnn would then ignore it too.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
     for _ in range(600):
         time.sleep(0.05)
         if list(tmp_path.glob("*/.lock")):
