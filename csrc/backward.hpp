@@ -20,12 +20,13 @@ struct BackwardStep {
     Size vector = 0;
 
     NPRNN_INLINE Vec<Real> through(Vec<Real> a, Vec<Real> y_, Size unit) const {
-        if (unit < in.linear) return through_linear(a, y_, unit);
-        return in.tanh ? a - a * y_ * y_ : y_ > Real(0) ? a : Vec<Real>{};
+        const Vec<Real> bent = in.tanh ? a - a * y_ * y_ : y_ > Real(0) ? a : Vec<Real>{};
+        return unit < in.linear ? linear_units(a, bent, unit) : bent;
     }
 
-    __attribute__((noinline)) Vec<Real> through_linear(Vec<Real> a, Vec<Real> y_, Size unit) const {
-        return below<Real>(unit, in.linear) ? a : in.tanh ? a - a * y_ * y_ : y_ > Real(0) ? a : Vec<Real>{};
+    // Rare: a call keeps it out of the tiles' code.
+    __attribute__((noinline)) Vec<Real> linear_units(Vec<Real> a, Vec<Real> bent, Size unit) const {
+        return below<Real>(unit, in.linear) ? a : bent;
     }
 
     template <int R, int N>
@@ -38,19 +39,12 @@ struct BackwardStep {
 #pragma GCC unroll 8
                 for (int n = 0; n < N; ++n) __builtin_prefetch(y[row + r] + (vector + n) * L);
         }
-        const Real* b = packed_hh + vector * L * in.shape.hidden;
-        if constexpr (R == 1) {
-            if (sparse)
-                multiply_sparse<Real, N>(acc, *sparse, b);
-            else
-                multiply<Real, R, N>(acc, later + row, in.shape.hidden, b);
-        } else {
-            multiply<Real, R, N>(acc, later + row, in.shape.hidden, b);
-        }
+        const Size hidden = in.shape.hidden;
+        multiply<Real, R, N>(acc, sparse, later + row, hidden, packed_hh + vector * L * hidden);
 #pragma GCC unroll 8
         for (int n = 0; n < N; ++n) {
             const Size unit = (vector + n) * L;
-            const Some<Real> some(in.shape.hidden - unit);
+            const Some<Real> some(hidden - unit);
             if (!y) {
                 for (int r = 0; r < R; ++r) store(dz[row + r] + unit, acc[r][n], some);
                 continue;
@@ -89,7 +83,8 @@ struct Fold {
     __attribute__((noinline)) void tile() {
         constexpr Size L = lanes<Real>;
         Vec<Real> acc[R][N]{};
-        multiply_columns<Real, R, N>(acc, dz + unit, line, depth, panel);
+        const Real* column = dz + unit;
+        product(acc, depth, panel, [&](int r, Size k) __attribute__((always_inline)) { return column[k * line + r]; });
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
             Real* to = sums + (unit + r) * width + vector * L;
@@ -131,7 +126,7 @@ template <class Real>
 struct BackwardBuffers {
     Real *packed_ih, *packed_hh, *dz, *panel;
     Real **row, **dx;                // by gathered row
-    Real** dh0;                // by row of the unit
+    Real** dh0;                      // by row of the unit
     const Real **previous, **input;  // by gathered row
     const Real **y, **dy;            // by row of the unit, at the step in hand
     Sparse<Real> sparse;

@@ -41,19 +41,12 @@ struct ForwardStep {
 #pragma GCC unroll 8
             for (int n = 0; n < N; ++n) __builtin_prefetch(y[row + r] + (vector + n) * L, 1);
         multiply<Real, R, N>(acc, x + row, in.shape.inputs, packed_ih + vector * L * in.shape.inputs);
-        const Real* b = packed_hh + vector * L * in.shape.hidden;
-        if constexpr (R == 1) {
-            if (sparse)
-                multiply_sparse<Real, N>(acc, *sparse, b);
-            else
-                multiply<Real, R, N>(acc, state + row, in.shape.hidden, b);
-        } else {
-            multiply<Real, R, N>(acc, state + row, in.shape.hidden, b);
-        }
+        const Size hidden = in.shape.hidden;
+        multiply<Real, R, N>(acc, sparse, state + row, hidden, packed_hh + vector * L * hidden);
 #pragma GCC unroll 8
         for (int n = 0; n < N; ++n) {
             const Size unit = (vector + n) * L;
-            const Some<Real> some(in.shape.hidden - unit);
+            const Some<Real> some(hidden - unit);
             if (in.tanh || unit < in.linear) {
                 for (int r = 0; r < R; ++r) acc[r][n] = activate(acc[r][n], unit);
             } else {

@@ -83,39 +83,29 @@ Real pack(const Real* weight, Size row, Size depth, Size width, bool transposed,
     return sum;
 }
 
-// acc[r] += sum_k a[r][k] b[k], b a packed panel.
-template <class Real, int R, int N>
-NPRNN_INLINE void multiply(Vec<Real> (&acc)[R][N], const Real* const* a, Size depth, const Real* b) {
-    const Real* rows[R];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) rows[r] = a[r];
+// acc[r] += sum_k element(r, k) b[k], b a packed panel.
+template <class Real, int R, int N, class Element>
+NPRNN_INLINE void product(Vec<Real> (&acc)[R][N], Size depth, const Real* b, const Element& element) {
     for (Size k = 0; k < depth; ++k, b += N * lanes<Real>) {
         Vec<Real> w[N];
 #pragma GCC unroll 8
         for (int n = 0; n < N; ++n) w[n] = load(b + n * lanes<Real>);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
-            const Real s = rows[r][k];
+            const Real s = element(r, k);
 #pragma GCC unroll 8
             for (int n = 0; n < N; ++n) acc[r][n] += s * w[n];
         }
     }
 }
 
-// acc[r] += sum_k a[k * line + r] b[k], b a packed panel.
+// acc[r] += sum_k a[r][k] b[k].
 template <class Real, int R, int N>
-NPRNN_INLINE void multiply_columns(Vec<Real> (&acc)[R][N], const Real* a, Size line, Size depth, const Real* b) {
-    for (Size k = 0; k < depth; ++k, a += line, b += N * lanes<Real>) {
-        Vec<Real> w[N];
+NPRNN_INLINE void multiply(Vec<Real> (&acc)[R][N], const Real* const* a, Size depth, const Real* b) {
+    const Real* rows[R];
 #pragma GCC unroll 8
-        for (int n = 0; n < N; ++n) w[n] = load(b + n * lanes<Real>);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) {
-            const Real s = a[r];
-#pragma GCC unroll 8
-            for (int n = 0; n < N; ++n) acc[r][n] += s * w[n];
-        }
-    }
+    for (int r = 0; r < R; ++r) rows[r] = a[r];
+    product(acc, depth, b, [&](int r, Size k) __attribute__((always_inline)) { return rows[r][k]; });
 }
 
 // The numbers of a row that are not 0, and where they are.
@@ -153,30 +143,32 @@ struct Sparse {
 // acc += sum over the numbers kept of value * b[index].  Up to four vectors leave the adders waiting on themselves, so
 // two sums run side by side.
 template <class Real, int N>
-NPRNN_INLINE void multiply_sparse(Vec<Real> (&acc)[1][N], const Sparse<Real>& a, const Real* b) {
+NPRNN_INLINE void multiply_sparse(Vec<Real> (&acc)[N], const Sparse<Real>& a, const Real* b) {
     constexpr int chains = N <= 4 ? 2 : 1;
+    const auto add = [&](Vec<Real>(&to)[N], Size q) __attribute__((always_inline)) {
+        const Real* w = b + Size(a.index[q]) * (N * lanes<Real>);
+        const Real s = a.value[q];
+#pragma GCC unroll 8
+        for (int n = 0; n < N; ++n) to[n] += s * load(w + n * lanes<Real>);
+    };
     Vec<Real> second[N]{};
     Size q = 0;
     for (; q + chains <= a.count; q += chains) {
-        const Real* w = b + Size(a.index[q]) * (N * lanes<Real>);
-        const Real s = a.value[q];
-#pragma GCC unroll 8
-        for (int n = 0; n < N; ++n) acc[0][n] += s * load(w + n * lanes<Real>);
-        if constexpr (chains == 2) {
-            const Real* w2 = b + Size(a.index[q + 1]) * (N * lanes<Real>);
-            const Real s2 = a.value[q + 1];
-#pragma GCC unroll 8
-            for (int n = 0; n < N; ++n) second[n] += s2 * load(w2 + n * lanes<Real>);
-        }
+        add(acc, q);
+        if constexpr (chains == 2) add(second, q + 1);
     }
-    for (; q < a.count; ++q) {
-        const Real* w = b + Size(a.index[q]) * (N * lanes<Real>);
-        const Real s = a.value[q];
-#pragma GCC unroll 8
-        for (int n = 0; n < N; ++n) acc[0][n] += s * load(w + n * lanes<Real>);
-    }
+    for (; q < a.count; ++q) add(acc, q);
     if constexpr (chains == 2)
-        for (int n = 0; n < N; ++n) acc[0][n] += second[n];
+        for (int n = 0; n < N; ++n) acc[n] += second[n];
+}
+
+// `multiply`, or for a single row of which only the numbers that are not 0 were gathered, `multiply_sparse`.
+template <class Real, int R, int N>
+NPRNN_INLINE void multiply(Vec<Real> (&acc)[R][N], const Sparse<Real>* sparse, const Real* const* a, Size depth,
+                           const Real* b) {
+    if constexpr (R == 1)
+        if (sparse) return multiply_sparse<Real, N>(acc[0], *sparse, b);
+    multiply<Real, R, N>(acc, a, depth, b);
 }
 
 // Calls body<R, N> with constants for the sizes of a tile: `body` is an object with a template method `tile`.

@@ -27,8 +27,8 @@ struct Task {
     }
 };
 
-// torch's own pool, when torch came with GNU OpenMP: a second one would fight with it for the same cores, because
-// OpenMP's threads go on spinning for a while after their work.
+// torch's own pool, when torch came with GNU OpenMP. A second one costs a few percent more where the two take turns,
+// because OpenMP's threads go on spinning for a while after their work.
 struct OpenMP {
     using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
     Parallel parallel = nullptr;

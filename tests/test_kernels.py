@@ -26,7 +26,7 @@ import nprnn
 from conftest import absent
 from nprnn.errors import ConfigError
 from nprnn.ops import cpu, reference, rnn, use_kernel
-from nprnn.ops.library import members_of
+from nprnn.ops.reference import members_of
 
 SETS = cpu.instruction_sets()
 

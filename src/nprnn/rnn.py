@@ -14,7 +14,7 @@ from nprnn.init import Scheme, find_scheme, init_rnn_
 from nprnn.ops import Nonlinearity, Save, autocast_enabled, rnn
 
 # So few steps cost less in torch's own C++ than one call of a Python function costs.
-_SHORT = 2
+_FEW = 2
 
 Recurrent = TypeVar("Recurrent", bound=nn.Module)
 
@@ -113,8 +113,8 @@ class RNN(nn.RNNBase):
         if input.dim() == 2:
             y, h_n = self.forward_padded(input.unsqueeze(1), None, None if hx is None else hx.unsqueeze(1))
             return y.squeeze(1), h_n.squeeze(1)
-        if _short(input, int(self.batch_first)):
-            return self._short(input, hx)
+        if _few_steps(input, int(self.batch_first)):
+            return self._torchs_own(input, hx)
         y, h_n = self.forward_padded(input.transpose(0, 1) if self.batch_first else input, None, hx)
         return y.transpose(0, 1) if self.batch_first else y, h_n
 
@@ -182,7 +182,7 @@ class RNN(nn.RNNBase):
                 x = self._drop(x, lengths)
         return x, finals[0].unsqueeze(0) if len(finals) == 1 else torch.stack(finals)
 
-    def _short(self, x: Tensor, hx: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _torchs_own(self, x: Tensor, hx: Tensor | None) -> tuple[Tensor, Tensor]:
         if hx is None:
             states = (self.num_layers * (1 + self.bidirectional), x.shape[1 - self.batch_first], self.hidden_size)
             hx = x.new_zeros(states)
@@ -270,11 +270,11 @@ class RNNCell(nn.RNNCell):
             init_rnn_(self, init, generator=generator)
 
 
-def _short(x: Tensor, steps: int) -> bool:
+def _few_steps(x: Tensor, steps: int) -> bool:
     """Whether torch's own steps do what ``nprnn.ops.rnn`` does, with less around them."""
     return (
         not torch.compiler.is_compiling()
-        and 0 < x.shape[steps] <= _SHORT
+        and 0 < x.shape[steps] <= _FEW
         and x.device.type == "cpu"
         and not autocast_enabled("cpu")
     )

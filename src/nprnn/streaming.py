@@ -14,7 +14,7 @@ from nprnn.ops.backends import chosen_instruction_set
 
 
 class Streamer:
-    r"""Step by step, without gradients and without allocating.
+    r"""Step by step, without gradients and, on the compiled kernel, without allocating.
 
     :math:`h \leftarrow f(W_{ih} x + b_{ih} + W_{hh} h + b_{hh})`. The weights are copied at the start: what the module
     learns afterwards is not seen. One streamer serves one stream and one thread at a time.

@@ -26,7 +26,7 @@ def measure(
     threads: int,
     rounds: int,
     bandwidth: float,
-    seconds: float = 40.0,
+    seconds: float = 120.0,
     memory: bool = True,
     tell: Callable[[int, str], None] = lambda number, name: None,
 ) -> dict[str, Any]:

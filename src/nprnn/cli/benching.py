@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 from rich.box import SIMPLE
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
 from nprnn.bench import SHAPES, Shape, find_shape, limited, make_record, measure, write_record
@@ -20,8 +20,9 @@ from nprnn.bench.summary import caption, losses, rival_rows, sizes, speed_line
 from nprnn.bench.threads import most_threads
 from nprnn.cli.common import console, parse
 from nprnn.errors import ConfigError
+from nprnn.reporting.console import live_bar
 
-_QUICK_ROUNDS, _QUICK_SECONDS, _SECONDS = 3, 10.0, 120.0
+_QUICK_ROUNDS, _QUICK_SECONDS = 3, 10.0
 
 
 def command_bench(words: list[str]) -> int:
@@ -57,6 +58,7 @@ def command_bench(words: list[str]) -> int:
         path = options.out or FOLDER / f"bench-{record['started'].replace(':', '')}.json"
         # What is measured is kept, whatever happens; and a place that cannot be written is found out now.
         write_record(path, record)
+        shortened: dict[str, Any] = {"seconds": _QUICK_SECONDS, "memory": False} if options.quick else {}
         for shape in shapes:
             progress.begin(shape)
             result = measure(
@@ -64,9 +66,8 @@ def command_bench(words: list[str]) -> int:
                 threads=threads,
                 rounds=rounds,
                 bandwidth=record["limits"]["bandwidth"],
-                seconds=_QUICK_SECONDS if options.quick else _SECONDS,
-                memory=not options.quick,
                 tell=progress.tell,
+                **shortened,
             )
             record["shapes"].append(result)
             write_record(path, record)
@@ -104,15 +105,7 @@ class _Progress:
 
     def __init__(self, shapes: list[Shape], rounds: int) -> None:
         self._rounds = rounds
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TextColumn("rounds  {task.fields[state]}"),
-            TimeElapsedColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._progress = live_bar(console, TimeElapsedColumn())
         self._bar = self._progress.add_task("the machine alone", total=len(shapes) * rounds, state="")
         self._before = 0
 

@@ -78,9 +78,10 @@ def rnn(
     shapes = (x.shape, h0.shape, weight_ih.shape, weight_hh.shape, bias is None or bias.shape)
     seen = (*shapes, lengths is None or lengths.shape, nonlinearity, linear_units, save)
     # While compiling a size may be a symbol, which cannot be remembered.
-    if torch.compiler.is_compiling() or seen not in _CHECKED:
+    compiling = torch.compiler.is_compiling()
+    if compiling or seen not in _CHECKED:
         _check(x, h0, weight_ih, weight_hh, bias, lengths, nonlinearity, linear_units, save)
-        if not torch.compiler.is_compiling():
+        if not compiling:
             _remember(seen)
     kind = x.device.type
     if autocast_enabled(kind):

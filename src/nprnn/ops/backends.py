@@ -14,7 +14,6 @@ from nprnn.ops import cpu
 # What NPRNN_KERNEL and `use_kernel` take: the best there is, the definition, or one instruction set.
 AUTO, REFERENCE = "auto", "reference"
 _KNOWN = (AUTO, REFERENCE, "portable", "avx2", "avx512", "neon")
-_BEST = len(cpu.instruction_sets()) - 1
 _asked = os.environ.get("NPRNN_KERNEL", "") or AUTO
 
 
@@ -26,7 +25,7 @@ def instruction_set(x: Tensor, *others: Tensor | None) -> int | None:
     """
     if cpu.obstacle(x, *others) is not None:
         return None
-    return _BEST if _asked == AUTO else chosen_instruction_set()
+    return chosen_instruction_set()
 
 
 def chosen_instruction_set() -> int | None:
@@ -37,7 +36,7 @@ def chosen_instruction_set() -> int | None:
     """
     sets = cpu.instruction_sets()
     if _asked in (AUTO, REFERENCE):
-        return None if _asked == REFERENCE or not sets else _BEST
+        return None if _asked == REFERENCE or not sets else len(sets) - 1
     if _asked not in _KNOWN:
         raise unknown("kernel", _asked, _KNOWN)
     if _asked not in sets:

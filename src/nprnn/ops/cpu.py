@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nprnn.ops.reference import members_of
+
 _native: Any = None
 MISSING = ""
 try:
@@ -123,7 +125,7 @@ def backward(
         torch.get_num_threads(),
         *call.words,
         y.data_ptr(),
-        *((0, 0, 0, 0) if dy is None else _address(dy, 3)),
+        *((0, 0, 0, 0) if dy is None else _address(dy)),
         *((0, 0) if dh_n is None else (dh_n.data_ptr(), call.batch * call.hidden)),
         0 if dx is None else dx.data_ptr(),
         0 if dh0 is None else dh0.data_ptr(),
@@ -159,13 +161,12 @@ class _Call:
         dtype = _COMPUTED_IN[x.dtype]
         self.steps, self.batch, self.inputs = x.shape[-3:]
         self.hidden = weight_hh.shape[-1]
-        self.lead: tuple[int, ...] = ()
+        self.lead = members_of(x, h0, weight_ih, weight_hh, bias, lengths)
+        self.members = self.lead[0] if self.lead else 1
         self.x = _rows(_as(x, dtype))
         self.kept = []
         words: list[Any] = []
         given = ((h0, 2), (weight_ih, 2), (weight_hh, 2), (bias, 1), (lengths, 1))
-        if x.dim() > 3:
-            self.lead = (x.shape[0],)
         for tensor, dims in given:
             if tensor is None:
                 words += (0, 0)
@@ -173,7 +174,6 @@ class _Call:
             tensor = _as(tensor, torch.int64 if tensor is lengths else dtype)
             member = 0
             if tensor.dim() > dims:
-                self.lead = (tensor.shape[0],)
                 # A spread tensor (stride 0) stays one.
                 if tensor.stride(0) == 0 and tensor[0].is_contiguous():
                     tensor = tensor[0]
@@ -182,7 +182,6 @@ class _Call:
             tensor = tensor.contiguous()
             self.kept.append(tensor)
             words += (tensor.data_ptr(), member)
-        self.members = self.lead[0] if self.lead else 1
         self.words = (
             dtype == torch.float64,
             self.members,
@@ -193,7 +192,7 @@ class _Call:
             nonlinearity == "tanh",
             reverse,
             linear_units,
-            *_address(self.x, 3),
+            *_address(self.x),
             *words,
         )
 
@@ -207,9 +206,10 @@ def _rows(v: Tensor) -> Tensor:
     return v if v.stride(-1) == 1 or v.shape[-1] == 1 else v.contiguous()
 
 
-def _address(v: Tensor, dims: int) -> tuple[int, int, int, int]:
-    strides = v.stride()
-    return v.data_ptr(), strides[0] if len(strides) > dims else 0, strides[-3], strides[-2]
+def _address(v: Tensor) -> tuple[int, int, int, int]:
+    """Where v [T, B, .], or that with a leading E, lies: address and strides of E, T and B."""
+    *member, step, row, _ = v.stride()
+    return v.data_ptr(), member[0] if member else 0, step, row
 
 
 def _like(gradient: Tensor, of: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ def _forward_fake(
     lengths: Tensor | None,
     *options: Any,
 ) -> tuple[Tensor, Tensor]:
-    members = members_of(x, h0, weight_ih, weight_hh, bias, lengths)
+    members = reference.members_of(x, h0, weight_ih, weight_hh, bias, lengths)
     steps, batch, hidden = x.shape[-3], x.shape[-2], weight_hh.shape[-1]
     return x.new_empty((*members, steps, batch, hidden)), x.new_empty((*members, batch, hidden))
 
@@ -154,11 +154,3 @@ def _rnn_backward(ctx: Any, dy: Tensor | None, dh_n: Tensor | None) -> tuple[Ten
 
 
 torch.library.register_autograd("nprnn::rnn", _rnn_backward, setup_context=_setup_context)
-
-
-def members_of(
-    x: Tensor, h0: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor | None, lengths: Tensor | None
-) -> tuple[int, ...]:
-    """(E,) if any of the tensors carries the ensemble axis, else ()."""
-    own = ((x, 3), (h0, 2), (weight_ih, 2), (weight_hh, 2), (bias, 1), (lengths, 1))
-    return next(((t.shape[0],) for t, dims in own if t is not None and t.dim() > dims), ())

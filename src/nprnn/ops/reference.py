@@ -138,3 +138,11 @@ def project(v: Tensor, weight: Tensor) -> Tensor:
 def outer(a: Tensor, b: Tensor) -> Tensor:
     """Σ_t,b a_tb b_tb^T: [..., T, B, N] and [..., T, B, K] to [..., N, K]."""
     return a.flatten(-3, -2).mT @ b.flatten(-3, -2)
+
+
+def members_of(
+    x: Tensor, h0: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor | None, lengths: Tensor | None
+) -> tuple[int, ...]:
+    """(E,) if any of the tensors carries the ensemble axis, else ()."""
+    own = ((x, 3), (h0, 2), (weight_ih, 2), (weight_hh, 2), (bias, 1), (lengths, 1))
+    return next(((t.shape[0],) for t, dims in own if t is not None and t.dim() > dims), ())

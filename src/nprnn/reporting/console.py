@@ -8,8 +8,29 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+
+def live_bar(console: Console, clock: ProgressColumn) -> Progress:
+    """A bar with what is done, how much of it and its ``state``; nothing where the console is not a terminal.
+
+    Args:
+        console: where to draw.
+        clock: the last column.
+
+    Returns:
+        The bar; a task of it needs the field ``state``.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+        clock,
+        console=console,
+        disable=not console.is_terminal,
+    )
 
 
 class TrainingProgress:
@@ -27,16 +48,7 @@ class TrainingProgress:
         self._console = console
         self._total = total
         self._headline = headline
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=False,
-        )
+        self._progress = live_bar(console, TimeRemainingColumn())
         self._bar = self._progress.add_task(escape(title), total=total, completed=done, state="")
         self._loss: float | None = None
         self._metric = self._speed = ""

@@ -169,7 +169,7 @@ def clip_(parameters: Sequence[nn.Parameter], config: TrainConfig) -> float:
     if config.clip and config.clip_by == "value":
         nn.utils.clip_grad_value_(parameters, config.clip)
     # torch multiplies even by 1, which takes as long as the rest of a small step's clipping.
-    elif config.clip and not norm + 1e-6 <= config.clip:
+    elif config.clip and norm + 1e-6 > config.clip:
         for gradient in gradients:
             gradient.mul_(config.clip / (norm + 1e-6))
     return norm
