@@ -1,34 +1,33 @@
 """Whole training steps of ``nprnn train TASK --preset paper``, against the same loop with ``torch.nn.RNN`` inside.
 
-Both go through ``nprnn.training.train`` itself, in stretches of updates that alternate; the time counts from the first
-update of a stretch to its last, so that checkpoints do not. A further stretch of each is profiled.
+Both go through ``nprnn.training`` itself, in stretches of updates that alternate.  Beside them, in the same rounds, the
+layer alone runs forward and backward on the shape of a batch: what is left of a step is the loop's.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import torch
 import tyro
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 
-from nprnn.bench import Times, limited, make_record, ratio, write_record
+from nprnn.bench import Shape, Times, limited, line_up, make_record, ratio, write_record
 from nprnn.bench.denormals import flushing
-from nprnn.bench.probe import PARTS, Probe
 from nprnn.bench.records import FOLDER, script_command
+from nprnn.bench.stretches import stretch
 from nprnn.bench.threads import most_threads
 from nprnn.models import SequenceModel
 from nprnn.rnn import freeze_bias_hh_
 from nprnn.tasks import TaskData, find_task
-from nprnn.training import TrainConfig, find_preset, loop, start_run
+from nprnn.training import Member, TrainConfig, find_preset, loop, start_model, start_run
 
 LAYERS = ("nprnn", "torch")
 console = Console(highlight=False)
@@ -39,18 +38,18 @@ def main(
     preset: str = "paper",
     data_dir: Path | None = None,
     threads: int | None = None,
-    stretches: int = 7,
+    rounds: int = 7,
     seconds: float = 2.0,
     out: Path = FOLDER / "end-to-end.json",
 ) -> None:
-    """Time whole training steps with either layer, and tell where the time goes.
+    """Time whole training steps with either layer, and how much of them is the layer's.
 
     Args:
         tasks: which, of those that have the preset.
         preset: settings of the task and the training.
         data_dir: folder with the MNIST files; None looks where ``nprnn train mnist`` does.
         threads: threads of both; None is one for each core.
-        stretches: how many of each layer.
+        rounds: stretches of each layer.
         seconds: about how long a stretch lasts, with the slower layer.
         out: the record.
     """
@@ -59,78 +58,56 @@ def main(
     # As the command line has it.
     with limited(threads), flushing(True):
         for name in tasks:
-            results[name] = compare(name, preset, data_dir, stretches, seconds)
+            results[name] = compare(name, preset, data_dir, threads, rounds, seconds)
             show(name, results[name])
         record = make_record("end_to_end", script_command(__file__), threads, preset=preset, tasks=results)
     write_record(out, record)
 
 
-def compare(name: str, preset_name: str, data_dir: Path | None, stretches: int, seconds: float) -> dict[str, Any]:
-    """Updates a second with either layer, their ratio, and a profile of each."""
+def compare(
+    name: str, preset_name: str, data_dir: Path | None, threads: int, rounds: int, seconds: float
+) -> dict[str, Any]:
+    """Updates a second with either layer, their ratio, and the share of the layer in a step."""
     preset = find_preset(name, preset_name)
     where = {"data_dir": data_dir} if name == "mnist" else {}
     task = find_task(name)(**preset.task, **where)
-    config = TrainConfig(**preset.for_model(TrainConfig.model))
     # No evaluation falls into a stretch.
-    config = dataclasses.replace(config, eval_every=config.updates)
+    longest = {"updates": 10**9, "eval_every": 10**9, "cool_at": ()}
+    config = TrainConfig(**{**preset.for_model(TrainConfig.model), **longest})
     data = task.load(config.seed)
+    batch = data.train.batch(torch.arange(config.batch))
+    rivals, _ = line_up(Shape(name, len(batch.x), config.batch, data.input_size, config.hidden), threads, LAYERS)
     with tempfile.TemporaryDirectory() as folder:
-        trainings = {
-            layer: Training(partial(start_run, name, task, config, data, Path(folder) / layer), config, data, layer)
-            for layer in LAYERS
-        }
-        for training in trainings.values():
-            training.stretch(3)
-        updates = max(3, round(seconds / trainings["torch"].stretch(5)))
-        samples: dict[str, list[float]] = {layer: [] for layer in LAYERS}
-        for number in range(stretches):
+        runs = {layer: start_run(name, task, config, data, Path(folder) / layer) for layer in LAYERS}
+        train = {layer: partial(train_on, layer, [Member(config, data, run)]) for layer, run in runs.items()}
+        updates = max(3, round(seconds / train["torch"](3)))
+        samples: dict[str, list[float]] = {}
+        for number in range(rounds):
             for layer in LAYERS if number % 2 == 0 else LAYERS[::-1]:
-                samples[layer].append(trainings[layer].stretch(updates))
-        times = {layer: Times(tuple(values)) for layer, values in samples.items()}
-        profiles = {layer: trainings[layer].profile(updates) for layer in LAYERS}
+                samples.setdefault(layer, []).append(train[layer](updates))
+                samples.setdefault(f"{layer} alone", []).append(timed(rivals[layer].run, updates))
+    times = {what: Times(tuple(values)) for what, values in samples.items()}
     return {
         "updates": updates,
-        "updates_per_second": {layer: 1 / time.median for layer, time in times.items()},
+        "updates_per_second": {layer: 1 / times[layer].median for layer in LAYERS},
         "ratio": ratio(times["torch"], times["nprnn"]),
-        "profile": profiles,
+        "recurrence": {layer: ratio(times[f"{layer} alone"], times[layer]) for layer in LAYERS},
     }
 
 
-class Training:
-    """A run that is trained a stretch at a time."""
+def train_on(layer: str, members: Sequence[Member], updates: int) -> float:
+    """Seconds an update of the loop with a layer."""
+    with patch.object(loop, "start_model", start_model if layer == "nprnn" else start_torch):
+        return stretch(members, updates)
 
-    def __init__(self, open_run: Callable[[], Any], config: TrainConfig, data: TaskData, layer: str) -> None:
-        self.open_run = open_run
-        self.config = config
-        self.data = data
-        self.layer = layer
-        self.done = 0
 
-    def stretch(self, updates: int, start_model: Callable[..., SequenceModel] | None = None) -> float:
-        """Train on for so many updates (and one that is not timed); seconds an update."""
-        clock = Clock()
-        self.done += updates + 1
-        with patch.object(loop, "start_model", start_model or self.start_model):
-            loop.train(self.config, self.data, self.open_run(), stop_after=self.done, listener=clock)
-        return (clock.last - clock.first) / updates
-
-    def start_model(self, config: TrainConfig, data: TaskData, start: Any = loop.start_model) -> SequenceModel:
-        """The model of the loop, with the layer that is asked for."""
-        model: SequenceModel = start(config, data)
-        if self.layer == "torch":
-            layer = TorchLayer(config.hidden, data.input_size)
-            layer.rnn.load_state_dict(model.rnn.state_dict())
-            model.rnn = layer  # type: ignore[assignment]
-        return model
-
-    def profile(self, updates: int) -> dict[str, float]:
-        """The share of each part in the time of an update."""
-        probe = Probe()
-        original, self.data = self.data, probe.of_data(self.data)
-        with probe.watching(loop):
-            each = self.stretch(updates, lambda config, data: probe.of_model(self.start_model(config, data)))
-        self.data = original
-        return probe.shares(each * (updates + 1))
+def start_torch(config: TrainConfig, data: TaskData) -> SequenceModel:
+    """The model of the loop, with torch's layer in it."""
+    model: SequenceModel = start_model(config, data)
+    layer = TorchLayer(config.hidden, data.input_size)
+    layer.rnn.load_state_dict(model.rnn.state_dict())
+    model.rnn = layer  # type: ignore[assignment]
+    return model
 
 
 class TorchLayer(nn.Module):
@@ -146,28 +123,21 @@ class TorchLayer(nn.Module):
         return y, (h_n,)
 
 
-class Clock:
-    """A listener that looks at the clock after the first update and after the last."""
-
-    first = last = 0.0
-
-    def on_update(self, update: int, loss: float) -> None:
-        """Remember when."""
-        self.last = time.perf_counter()
-        self.first = self.first or self.last
-
-    def on_record(self, record: dict[str, Any]) -> None:
-        """Nothing is evaluated."""
+def timed(call: Callable[[], object], repeats: int) -> float:
+    """Seconds a call."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
 
 
 def show(name: str, result: dict[str, Any]) -> None:
     """A task's result."""
-    table = Table("share of a step", *LAYERS, title=name, title_justify="left")
-    for part in PARTS:
-        table.add_row(part, *(f"{100 * result['profile'][layer][part]:.1f} %" for layer in LAYERS))
-    console.print(table)
-    speeds = ", ".join(f"{layer} {result['updates_per_second'][layer]:.3g}" for layer in LAYERS)
-    console.print(f"updates a second: {speeds}; ratio {result['ratio']:.3g}x")
+    speeds = ", ".join(
+        f"{layer} {result['updates_per_second'][layer]:.3g} ({100 * result['recurrence'][layer]:.0f} % recurrence)"
+        for layer in LAYERS
+    )
+    console.print(f"{name}: updates a second: {speeds}; ratio {result['ratio']:.3g}x")
 
 
 if __name__ == "__main__":

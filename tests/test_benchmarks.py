@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +15,10 @@ import pytest
 
 from conftest import ROOT
 from nprnn.bench.records import read_record
+from nprnn.bench.stretches import stretch
 from nprnn.errors import RunError
+from nprnn.tasks import Addition
+from nprnn.training import Member, TrainConfig, start_run
 
 
 def script(name: str) -> ModuleType:
@@ -101,14 +106,41 @@ def test_pools_measure_the_excess_of_taking_turns(tmp_path: Path) -> None:
     assert record["excess"] > 0
 
 
-def test_end_to_end_trains_both_layers_and_shares_out_the_step(tmp_path: Path) -> None:
+def test_end_to_end_trains_both_layers_and_tells_the_layers_share(tmp_path: Path) -> None:
     module = script("end_to_end")
     out = tmp_path / "end.json"
-    module.main(tasks=("addition",), preset="quick", threads=1, stretches=1, seconds=0.01, out=out)
+    module.main(tasks=("addition",), preset="quick", threads=1, rounds=1, seconds=0.01, out=out)
     result = read_record(out)["tasks"]["addition"]
-    assert set(result["updates_per_second"]) == set(module.LAYERS)
+    for name in ("updates_per_second", "recurrence"):
+        assert set(result[name]) == set(module.LAYERS)
+        assert all(value > 0 for value in result[name].values())
     assert result["ratio"] > 0
-    for profile in result["profile"].values():
-        assert list(profile) == list(module.PARTS)
-        assert sum(profile.values()) == pytest.approx(1)
-        assert all(profile[part] > 0 for part in module.PARTS[:5])
+
+
+def test_a_stretch_is_timed_from_its_first_update_to_its_last(tmp_path: Path) -> None:
+    task, config = (
+        Addition(length=4, train_size=40, test_size=4),
+        TrainConfig(hidden=3, updates=10**9, eval_every=10**9),
+    )
+    data = task.load(0)
+    members = [Member(config, data, start_run("addition", task, config, data, tmp_path))]
+    ticks = itertools.count(start=100, step=3)
+    assert stretch(members, 5, clock=lambda: next(ticks)) == 3
+    assert members[0].run.progress() == 6
+    stretch(members, 1)
+    assert members[0].run.progress() == 8
+
+
+def test_ensembles_are_timed_against_single_runs(tmp_path: Path) -> None:
+    # In a process of its own: the script starts processes that import it.
+    out = tmp_path / "ensembles.json"
+    words = ["--length", "4", "--pixels", "4", "--hidden", "3", "--rounds", "1", "--seconds", "0.01", "--out", str(out)]
+    script_file = ROOT / "benchmarks" / "ensembles.py"
+    done = subprocess.run([sys.executable, str(script_file), *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    record = read_record(out)
+    assert record["addition"]["members"] == 28
+    assert set(record["addition"]["microseconds"]) == {"processes", "threads", "kernel", "plain", "plain_pair"}
+    for part in (record["addition"], record["pixels"]):
+        assert all(value > 0 for value in part["microseconds"].values())
+        assert all(part[key] > 0 for key in part["targets"])

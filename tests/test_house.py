@@ -29,14 +29,16 @@ FLOORS = {
     "runs": 1,
     "ops": 2,
     "rnn": 3,
+    "linear": 3,
     "streaming": 3,
-    "models": 4,
-    "tasks": 5,
-    "training": 6,
-    "bench": 7,
-    "reporting": 8,
-    "cli": 9,
-    "__main__": 10,
+    "ensembles": 4,
+    "models": 5,
+    "tasks": 6,
+    "training": 7,
+    "bench": 8,
+    "reporting": 9,
+    "cli": 10,
+    "__main__": 11,
 }
 # Loaded by what uses them, never by `import nprnn`.
 OPTIONAL = ("tyro", "rich", "matplotlib", "jinja2", "safetensors", "onnx", "onnxruntime", "triton", "ray", "av", "jax")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from nprnn.errors import ConfigError, unknown
+from nprnn.ensembles import stack
+from nprnn.errors import ConfigError, InputError, unknown
 from nprnn.init import SCHEMES, init_rnn_, output_weight_
 from nprnn.init.weights import Fan
+from nprnn.linear import EnsembleLinear
 from nprnn.rnn import RNN, freeze_bias_hh_
 from nprnn.streaming import Streamer
 
@@ -24,12 +27,14 @@ MODELS: dict[str, str] = {name: scheme.description for name, scheme in SCHEMES.i
 class SequenceModel(nn.Module):
     """:math:`o_t = W_{yh} h_t + b_y`: a linear head on the states of a recurrent layer.
 
+    With an ensemble of E layers and heads (``stack_models``) inputs, lengths and outputs lead with E.
+
     Args:
         rnn: a one-directional RNN or LSTM that takes [T, B, I].
         head: H to O.
-        mean: subtracted from the inputs [I], or None.
-        scale: what the inputs are divided by then [I], or None. Both are part of the state_dict, so that whoever has
-            the weights has the scaling too.
+        mean: subtracted from the inputs [I], or None; [E, 1, 1, I] for an ensemble.
+        scale: what the inputs are divided by then, shaped alike, or None. Both are part of the state_dict, so that
+            whoever has the weights has the scaling too.
 
     Source: section 2, second equation.
     """
@@ -38,7 +43,11 @@ class SequenceModel(nn.Module):
     input_scale: Tensor | None
 
     def __init__(
-        self, rnn: RNN | nn.LSTM, head: nn.Linear, mean: Tensor | None = None, scale: Tensor | None = None
+        self,
+        rnn: RNN | nn.LSTM,
+        head: nn.Linear | EnsembleLinear,
+        mean: Tensor | None = None,
+        scale: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.rnn = rnn
@@ -53,8 +62,7 @@ class SequenceModel(nn.Module):
         *,
         at: At = "last",
         truncate: int | None = None,
-        dropout: float = 0.0,
-        generator: torch.Generator | None = None,
+        dropout: Tensor | None = None,
     ) -> Tensor:
         """Outputs of a batch.
 
@@ -65,8 +73,8 @@ class SequenceModel(nn.Module):
                 steps; ``"each"``: the output after every step.
             truncate: let gradients flow within segments of so many steps only (truncated backpropagation through time);
                 None means through all.
-            dropout: probability of dropping a unit of a state on its way to the head (section 4.4), in training mode.
-            generator: source of what is dropped.
+            dropout: factors of the states on their way to the head (section 4.4): 0 where a unit is dropped,
+                1/(1 - p) elsewhere; [B, H], or [T, B, H] for ``"each"``. None drops nothing.
 
         Returns:
             [B, O], or [T, B, O] for ``"each"`` (meaningless beyond a sequence's length).
@@ -79,12 +87,11 @@ class SequenceModel(nn.Module):
             state = last
         elif at == "mean":
             # The head is linear: the mean of the outputs is the output of the mean. States beyond the end are 0.
-            state = y.mean(0) if lengths is None else y.sum(0) / lengths.to(y)[:, None]
+            state = y.mean(-3) if lengths is None else y.sum(-3) / lengths.to(y).unsqueeze(-1)
         else:
             state = y
-        if dropout > 0 and self.training:
-            kept = torch.rand(state.shape, generator=generator, device=state.device) >= dropout
-            state = state * kept / (1 - dropout)
+        if dropout is not None:
+            state = state * dropout
         output: Tensor = self.head(state)
         return output
 
@@ -92,26 +99,35 @@ class SequenceModel(nn.Module):
         """The model one step at a time, at batch 1: a ``Streamer`` with its head, and its scaling of the inputs.
 
         Raises:
-            InputError: the LSTM, or weights that are not float32 or float64 on the CPU.
+            InputError: the LSTM, an ensemble, or weights that are not float32 or float64 on the CPU.
         """
+        if isinstance(self.head, EnsembleLinear):
+            raise InputError(
+                f"a Streamer runs one network, this is an ensemble of {self.head.ensemble}; unstack it first"
+            )
         return Streamer(self.rnn, self.head, mean=self.input_mean, scale=self.input_scale)
 
     def _states(self, x: Tensor, lengths: Tensor | None, truncate: int | None) -> tuple[Tensor, Tensor]:
         """All states [T, B, H] and the last of each sequence [B, H]."""
-        if truncate is None or truncate >= len(x):
+        steps = x.shape[-3]
+        if truncate is None or truncate >= steps:
             y, ends_at = self._run(x, lengths, None)
-            return y, ends_at[0][-1]
+            last = ends_at[0]
+            # Not `select` where there is one layer: its derivative would fill a tensor with zeros first.
+            return y, last.squeeze(-3) if last.shape[-3] == 1 else last.select(-3, -1)
         ys: list[Tensor] = []
         state: tuple[Tensor, ...] | None = None
-        for start in range(0, len(x), truncate):
-            part = x[start : start + truncate]
-            left = None if lengths is None else (lengths - start).clamp(0, len(part))
+        for start in range(0, steps, truncate):
+            part = x[..., start : start + truncate, :, :]
+            left = None if lengths is None else (lengths - start).clamp(0, part.shape[-3])
             y, state = self._run(part, left, None if state is None else tuple(v.detach() for v in state))
             ys.append(y)
-        y = torch.cat(ys)
+        y = torch.cat(ys, -3)
+        if lengths is None:
+            return y, y.select(-3, -1)
         # Not the final state: a sequence that ended in an earlier segment has had its gradient cut off from that.
-        ends = torch.full((x.shape[1],), len(x) - 1) if lengths is None else lengths - 1
-        return y, y[ends, torch.arange(x.shape[1])]
+        ends = (lengths - 1)[..., None, :, None].expand(*y.shape[:-3], 1, *y.shape[-2:])
+        return y, y.gather(-3, ends).squeeze(-3)
 
     def _run(
         self, x: Tensor, lengths: Tensor | None, state: tuple[Tensor, ...] | None
@@ -197,6 +213,27 @@ def build_model(
     rnn = RNN(input_size, hidden_size, nonlinearity=scheme.nonlinearity)
     freeze_bias_hh_(init_rnn_(rnn, scheme, fan=fan, generator=generator))
     return SequenceModel(rnn, head, mean, scale)
+
+
+def stack_models(models: Sequence[SequenceModel]) -> SequenceModel:
+    """E models of one shape as one: inputs [T, B, I] or [E, T, B, I], outputs that lead with E.
+
+    Args:
+        models: with layers of one size and nonlinearity (no LSTM), and scaling of their inputs in all or in none.
+
+    Returns:
+        The ensemble, with copies of their weights.
+
+    Raises:
+        InputError: LSTMs or ensembles among them, or they differ in size, nonlinearity or in what is trained.
+    """
+    rnns = [model.rnn for model in models if isinstance(model.rnn, RNN)]
+    heads = [model.head for model in models if isinstance(model.head, nn.Linear)]
+    if not len(rnns) == len(heads) == len(models):
+        raise InputError("stack_models takes single models with a layer of nprnn.RNN; LSTMs and ensembles stay apart")
+    means, scales = ([getattr(model, name) for model in models] for name in ("input_mean", "input_scale"))
+    scaling = [None if v[0] is None else torch.stack(v)[:, None, None] for v in (means, scales)]
+    return SequenceModel(stack(rnns), stack(heads), *scaling)
 
 
 def count_parameters(model: nn.Module) -> int:

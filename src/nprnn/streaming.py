@@ -31,7 +31,8 @@ class Streamer:
         output: what the last step returned: [O] with a head, else the last row of ``state``.
 
     Raises:
-        InputError: a module that is bidirectional, an LSTM, or not on the CPU, or a head that does not fit.
+        InputError: a module that is bidirectional, an ensemble, an LSTM, or not on the CPU, or a head that does not
+            fit.
 
     Source: section 2.
     """
@@ -44,6 +45,13 @@ class Streamer:
         mean: Tensor | None = None,
         scale: Tensor | None = None,
     ) -> None:
+        for part in (module, head):
+            members = getattr(part, "ensemble", None)
+            if members is not None:
+                raise InputError(
+                    f"a streamer runs one network, but {type(part).__name__} is an ensemble of E={members}; "
+                    "make a streamer for each of its unstack()"
+                )
         layers = _layers(module)
         first = layers[0]
         self.input_size, hidden = first.weight_ih.shape[1], first.weight_ih.shape[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from nprnn.errors import ConfigError
 from nprnn.models import MODELS, count_parameters, find_model
 from nprnn.reporting import Curve, TensorBoard, TrainingProgress, learning_curves, metrics_table
 from nprnn.tasks import TASKS, TaskConfig, find_task
-from nprnn.training import PRESETS, Interrupt, Listener, TrainConfig, find_preset, start_run, train
+from nprnn.training import PRESETS, Interrupt, Listener, Outcome, TrainConfig, find_preset, start_run, train
 
 
 def command_train(words: list[str]) -> int:
@@ -75,16 +76,20 @@ def _test_rows(curve: Curve) -> dict[str, dict[str, float]]:
 class _Listeners:
     """Several listeners as one."""
 
-    def __init__(self, members: list[Listener]) -> None:
-        self._members = members
+    def __init__(self, listeners: list[Listener]) -> None:
+        self._listeners = listeners
 
-    def on_update(self, update: int, loss: float) -> None:
-        for member in self._members:
-            member.on_update(update, loss)
+    def on_updates(self, member: int, update: int, losses: Sequence[float]) -> None:
+        for listener in self._listeners:
+            listener.on_updates(member, update, losses)
 
-    def on_record(self, record: dict[str, Any]) -> None:
-        for member in self._members:
-            member.on_record(record)
+    def on_record(self, member: int, record: dict[str, Any]) -> None:
+        for listener in self._listeners:
+            listener.on_record(member, record)
+
+    def on_end(self, member: int, outcome: Outcome) -> None:
+        for listener in self._listeners:
+            listener.on_end(member, outcome)
 
 
 def _options(name: str, task_class: type[TaskConfig], words: list[str]) -> Any:

@@ -173,13 +173,13 @@ class _Call:
                 continue
             tensor = _as(tensor, torch.int64 if tensor is lengths else dtype)
             member = 0
-            if tensor.dim() > dims:
-                # A spread tensor (stride 0) stays one.
-                if tensor.stride(0) == 0 and tensor[0].is_contiguous():
-                    tensor = tensor[0]
-                else:
-                    member = tensor[0].numel()
-            tensor = tensor.contiguous()
+            if tensor.dim() == dims:
+                tensor = tensor.contiguous()
+            else:
+                # Members may lie apart (rows of a wider matrix) or be one and the same (stride 0).
+                if not tensor.is_contiguous() and tensor.stride()[1:] != (tensor.shape[-1], 1)[-dims:]:
+                    tensor = tensor.contiguous()
+                member = tensor.stride(0)
             self.kept.append(tensor)
             words += (tensor.data_ptr(), member)
         self.words = (

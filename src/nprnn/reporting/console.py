@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from nprnn.training import Outcome
+
 
 def live_bar(console: Console, clock: ProgressColumn) -> Progress:
     """A bar with what is done, how much of it and its ``state``; nothing where the console is not a terminal.
@@ -64,14 +66,14 @@ class TrainingProgress:
         """Leave the last state standing."""
         self._progress.stop()
 
-    def on_update(self, update: int, loss: float) -> None:
+    def on_updates(self, member: int, update: int, losses: Sequence[float]) -> None:
         """Move the bar."""
-        self._loss = loss if self._loss is None else 0.99 * self._loss + 0.01 * loss
-        if update % 10 == 0 or update == self._total:
-            state = f"loss {self._loss:.4f}{self._metric}{self._speed}"
-            self._progress.update(self._bar, completed=update, state=state)
+        for loss in losses:
+            self._loss = loss if self._loss is None else 0.99 * self._loss + 0.01 * loss
+        state = f"loss {self._loss:.4f}{self._metric}{self._speed}"
+        self._progress.update(self._bar, completed=update, state=state)
 
-    def on_record(self, record: dict[str, Any]) -> None:
+    def on_record(self, member: int, record: dict[str, Any]) -> None:
         """Show an evaluation."""
         metric, speed = record["test"][self._headline], record["updates_per_second"]
         self._metric, self._speed = f"  test {self._headline} {metric:.4f}", f"  {speed:.0f} updates/s"
@@ -82,6 +84,9 @@ class TrainingProgress:
                 f"  {left:.0f} s left",
                 highlight=False,
             )
+
+    def on_end(self, member: int, outcome: Outcome) -> None:
+        """Nothing: the bar stays as it is."""
 
 
 def metrics_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nprnn.errors import ConfigError
+from nprnn.training import Outcome
 
 
 class TensorBoard:
@@ -27,10 +29,13 @@ class TensorBoard:
         self._open: Any = lambda: SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
         self._writer: Any = None
 
-    def on_update(self, update: int, loss: float) -> None:
+    def on_updates(self, member: int, update: int, losses: Sequence[float]) -> None:
         """Nothing: the evaluations are enough."""
 
-    def on_record(self, record: dict[str, Any]) -> None:
+    def on_end(self, member: int, outcome: Outcome) -> None:
+        """Nothing: what was written is there."""
+
+    def on_record(self, member: int, record: dict[str, Any]) -> None:
         """Write an evaluation."""
         # Opened here and not before: by now this process holds the folder, and no other one's events are dropped.
         self._writer = self._writer or self._open()

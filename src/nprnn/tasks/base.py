@@ -36,19 +36,61 @@ class Split(Protocol):
         ...
 
 
+class Loss(Protocol):
+    """See ``Objective.loss``."""
+
+    def __call__(self, output: Tensor, y: Tensor, live: Tensor | None = None) -> Tensor:
+        """Mean loss over the rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    """The mean of (output - y)² over rows and outputs."""
+
+    def __call__(self, output: Tensor, y: Tensor, live: Tensor | None = None) -> Tensor:
+        """Mean over the rows that are live."""
+        error = functional.mse_loss(output, y.view_as(output), reduction="none")
+        return error.mean((-2, -1)) if live is None else _mean(error.mean(-1), live.to(error))
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """The mean of -log p(y) in nats over rows, each weighted by its class.
+
+    Attributes:
+        class_weights: of each class [O]; None weighs all alike.
+    """
+
+    class_weights: tuple[float, ...] | None = None
+
+    def __call__(self, output: Tensor, y: Tensor, live: Tensor | None = None) -> Tensor:
+        """Mean over the rows that are live."""
+        loss = functional.cross_entropy(output.flatten(0, -2), y.flatten(), reduction="none").view(y.shape)
+        if self.class_weights is None:
+            return loss.mean(-1) if live is None else _mean(loss, live.to(loss))
+        weights = loss.new_tensor(self.class_weights)[y]
+        return _mean(loss, weights if live is None else weights * live)
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    return (values * weights).sum(-1) / weights.sum(-1)
+
+
 @dataclass(frozen=True)
 class Objective:
     """What to minimise and what to report, over rows: a row is a sequence, or a step where each has a target.
 
     Attributes:
-        loss: mean loss of outputs [M, O] against targets [M] or [M, O].
+        loss: mean loss over M rows of outputs [..., M, O] against targets [..., M] or [..., M, O], and, given ``live``
+            [..., M], over those that are; one number for each of the leading axes. Equal losses do the same.
         sums: sums over rows, by metric name; divided by the number of rows they are the metrics.
         headline: the metric to watch, and to choose by on the validation set.
         higher_is_better: of the headline.
         baseline: what a constant answer scores, by metric name.
     """
 
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: Loss
     sums: Callable[[Tensor, Tensor], Mapping[str, float]]
     headline: str
     higher_is_better: bool
@@ -115,9 +157,6 @@ def regression(baseline: Mapping[str, float], *, within: float | None = None) ->
     Source: section 3 (loss), 4.1 (a sequence counts as solved when the absolute error is below 0.04).
     """
 
-    def loss(output: Tensor, y: Tensor) -> Tensor:
-        return functional.mse_loss(output, y.view_as(output))
-
     def sums(output: Tensor, y: Tensor) -> Mapping[str, float]:
         error = (output - y.view_as(output)).double()
         totals = {"mse": float(error.square().mean(-1).sum())}
@@ -125,7 +164,7 @@ def regression(baseline: Mapping[str, float], *, within: float | None = None) ->
             totals[f"within_{within}"] = float((error.abs() < within).all(-1).sum())
         return totals
 
-    return Objective(loss, sums, "mse", False, baseline)
+    return Objective(SquaredError(), sums, "mse", False, baseline)
 
 
 def classification(baseline: Mapping[str, float], *, class_weights: Tensor | None = None) -> Objective:
@@ -141,12 +180,9 @@ def classification(baseline: Mapping[str, float], *, class_weights: Tensor | Non
     Source: section 3.
     """
 
-    def loss(output: Tensor, y: Tensor) -> Tensor:
-        weights = None if class_weights is None else class_weights.to(output)
-        return functional.cross_entropy(output, y, weights)
-
     def sums(output: Tensor, y: Tensor) -> Mapping[str, float]:
         entropy = functional.cross_entropy(output.double(), y, reduction="sum")
         return {"accuracy": float((output.argmax(-1) == y).sum()), "cross_entropy": float(entropy)}
 
+    loss = CrossEntropy(None if class_weights is None else tuple(class_weights.tolist()))
     return Objective(loss, sums, "accuracy", True, baseline)

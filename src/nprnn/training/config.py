@@ -97,3 +97,8 @@ class TrainConfig:
         """The learning rate of the update with that number, the first being 0."""
         cooled = sum(update >= round(fraction * self.updates) for fraction in self.cool_at)
         return self.lr / self.cool_by**cooled
+
+    def next_lr_change(self, update: int) -> int:
+        """The first update after that one with another learning rate; the end of the schedule if there is none."""
+        changes = (round(fraction * self.updates) for fraction in self.cool_at)
+        return min((change for change in changes if change > update), default=self.updates)

@@ -1,36 +1,43 @@
-"""The training loop: draw a batch, run, differentiate, clip, step; evaluate and checkpoint on the way."""
+"""The training loop, for E members at once: draw, run, differentiate, clip, step; evaluate and checkpoint."""
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
-from nprnn.errors import ConfigError, NonFiniteError, RunError
-from nprnn.models import SequenceModel, build_model
-from nprnn.runs import DIVERGED, Checkpoint, Run
+from nprnn.errors import ConfigError, NonFiniteError
+from nprnn.models import SequenceModel
+from nprnn.runs import Run
 from nprnn.seeds import derive
-from nprnn.tasks.base import TaskData
+from nprnn.tasks.base import Batch, TaskData
 from nprnn.training.config import TrainConfig
-from nprnn.training.optimizers import build_optimizer, optimizer_tensors, restore_optimizer
-from nprnn.training.readings import is_better
-from nprnn.training.readout import evaluate, judged_at, loss_at, rows
+from nprnn.training.draws import Draws, Place
+from nprnn.training.members import Member, Outcome, Seat, ensemble_key, no_way_on, start_model
+from nprnn.training.optimizers import StackedClip, StackedOptimizer
+from nprnn.training.readout import losses
+from nprnn.training.stacked import StackedModels, kind
+
+# Losses stay tensors for so many seconds before anyone looks: reading a number costs as much as computing with it.
+_LOOK_EVERY = 0.1
+_MOST_UNSEEN = 512
 
 
 class Listener(Protocol):
-    """Told what happens, as it happens: a progress bar, for one."""
+    """Told what happens, as it happens: a progress bar, for one. ``member`` counts the members that were given."""
 
-    def on_update(self, update: int, loss: float) -> None:
-        """After an update; ``update`` is how many are done."""
+    def on_updates(self, member: int, update: int, losses: Sequence[float]) -> None:
+        """Some times a second: ``update`` are done, and these are the losses since the last call."""
 
-    def on_record(self, record: dict[str, Any]) -> None:
+    def on_record(self, member: int, record: dict[str, Any]) -> None:
         """After an evaluation, with the line that went to ``metrics.jsonl``."""
+
+    def on_end(self, member: int, outcome: Outcome) -> None:
+        """Of a member: no more is heard of it."""
 
 
 def train(
@@ -53,7 +60,7 @@ def train(
         run: where records and checkpoints go.
         stop_after: stop once so many updates of the schedule are done (a later call goes on from there).
         stop: asked after every update; true ends the training with a checkpoint of that very update.
-        listener: told of every update and evaluation.
+        listener: told of updates and evaluations.
 
     Returns:
         The trained model.
@@ -65,193 +72,243 @@ def train(
 
     Source: sections 3 and 4.
     """
-    if config.batch > len(data.train):
-        raise ConfigError(f"batch {config.batch} is larger than the training set of {len(data.train)} sequences")
-    if stop_after is not None and stop_after < 1:
-        raise ConfigError(f"stop_after must be at least 1, got {stop_after}")
-    at, judged = loss_at(config, data), judged_at(config, data)
-    last = config.updates if stop_after is None else min(config.updates, stop_after)
-    with run.lock():
-        model = start_model(config, data)
-        optimizer = build_optimizer(config, model.parameters())
-        trained = [p for p in model.parameters() if p.requires_grad]
-        # Since the last evaluation: losses and gradient norms. And the best validation metric so far.
-        window: dict[str, list[float]] = {"loss": [], "gradient_norm": []}
-        done, best = _restore(run, model, optimizer, window)
-        since, counted = time.perf_counter(), done
-
-        for update, index in batches(config, len(data.train), done, last):
-            batch = data.train.batch(index)
-            outputs, targets = rows(
-                model,
-                batch,
-                at,
-                steps_have_targets=data.steps_have_targets,
-                truncate=config.truncate,
-                dropout=config.dropout,
-                # Derived for each update, so that a resumed run drops what an unbroken one would.
-                generator=derive(config.seed, "dropout", update) if config.dropout else None,
-            )
-            loss = data.objective.loss(outputs, targets)
-            for parameter in trained:
-                parameter.grad = None
-            loss.backward()
-            window["loss"].append(float(loss.detach()))
-            window["gradient_norm"].append(clip_(trained, config))
-            _check_finite(update, window, run)
-            optimizer.param_groups[0]["lr"] = config.lr_at(update)
-            optimizer.step()
-
-            done = update + 1
-            if listener:
-                listener.on_update(done, window["loss"][-1])
-            if done % config.eval_every == 0 or done == config.updates:
-                record: dict[str, Any] = {
-                    "update": done,
-                    **{name: sum(values) / len(values) for name, values in window.items()},
-                    "lr": config.lr_at(update),
-                    "updates_per_second": (done - counted) / (time.perf_counter() - since),
-                }
-                for name, split in (("valid", data.valid), ("test", data.test)):
-                    if split is not None:
-                        record[name] = evaluate(
-                            model, split, data.objective, at=judged, steps_have_targets=data.steps_have_targets
-                        )
-                _check_outcome(record, model, run)
-                best = _keep_best(run, model, record, data, best)
-                run.append(record)
-                for values in window.values():
-                    values.clear()
-                run.save_checkpoint(_checkpoint(model, optimizer, window, best, done))
-                if listener:
-                    listener.on_record(record)
-                since, counted = time.perf_counter(), done
-            if stop() or done == last:
-                break
-        if done > run.saved:
-            run.save_checkpoint(_checkpoint(model, optimizer, window, best, done))
+    with _Training([Member(config, data, run)], stop_after, listener) as training:
+        model = training.seats[0].model
+        (outcome,) = training.finish(stop)
+    if outcome.state == "diverged":
+        raise NonFiniteError(outcome.message)
     return model
 
 
-def start_model(config: TrainConfig, data: TaskData) -> SequenceModel:
-    """The model of a run before its first update."""
-    scaling = data.standardisation
-    return build_model(
-        config.model,
-        data.input_size,
-        data.output_size,
-        hidden_size=config.hidden,
-        fan=config.fan,
-        mean=scaling.mean if scaling else None,
-        scale=scaling.scale if scaling else None,
-        generator=derive(config.seed, "start"),
-    )
+def train_ensemble(
+    members: Sequence[Member],
+    *,
+    stop_after: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    listener: Listener | None = None,
+) -> list[Outcome]:
+    """Train E members at once, each as ``train`` would alone: its own start, data order, optimiser, schedule and clip.
 
+    Members may stand at different updates. One that ends or diverges leaves, and the others go on untouched; their
+    numbers differ from those of a lone run by rounding alone.
 
-def batches(config: TrainConfig, size: int, first: int, last: int) -> Iterator[tuple[int, Tensor]]:
-    """(update, indices [B]) for updates first..last-1: each epoch a fresh permutation, an incomplete batch left out.
+    Args:
+        members: of one task with one setting, whose ``ensemble_key`` are equal.
+        stop_after: stop each once so many updates of its schedule are done.
+        stop: asked after every update; true ends the training with a checkpoint of that very update.
+        listener: told of updates and evaluations.
 
-    The order depends on the seed alone, so a run resumed at any update sees what an unbroken one would.
-    """
-    per_epoch = size // config.batch
-    order, current = torch.empty(0), -1
-    for update in range(first, last):
-        epoch, k = divmod(update, per_epoch)
-        if epoch != current:
-            order, current = torch.randperm(size, generator=derive(config.seed, "order", epoch)), epoch
-        yield update, order[k * config.batch : (k + 1) * config.batch]
-
-
-def clip_(parameters: Sequence[nn.Parameter], config: TrainConfig) -> float:
-    """Clip the gradients in place, as ``torch.nn.utils.clip_grad_*_`` do; returns their joint norm before."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    norm = float(nn.utils.get_total_norm(gradients))
-    if config.clip and config.clip_by == "value":
-        nn.utils.clip_grad_value_(parameters, config.clip)
-    # torch multiplies even by 1, which takes as long as the rest of a small step's clipping.
-    elif config.clip and norm + 1e-6 > config.clip:
-        for gradient in gradients:
-            gradient.mul_(config.clip / (norm + 1e-6))
-    return norm
-
-
-def load_weights(model: SequenceModel, checkpoint: Checkpoint, run: Run) -> None:
-    """Put a checkpoint's weights into the model.
+    Returns:
+        How each ended, in the order given.
 
     Raises:
-        RunError: they are not of this model.
+        ConfigError: members that do not go together, settings that do not fit the data, a ``stop_after`` below 1.
+        RunError: a run folder is damaged, in use, or cannot be written.
+
+    Source: sections 3 and 4.
     """
-    weights = _under("model.", checkpoint.tensors)
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise RunError(f"the checkpoint of {run.folder} is not of its model: {error}") from error
+    with _Training(members, stop_after, listener) as training:
+        return training.finish(stop)
 
 
-def _restore(
-    run: Run, model: SequenceModel, optimizer: Optimizer, window: dict[str, list[float]]
-) -> tuple[int, float | None]:
-    checkpoint = run.resume()
-    if checkpoint is None:
-        return 0, None
-    load_weights(model, checkpoint, run)
-    try:
-        restore_optimizer(optimizer, _under("optimizer.", checkpoint.tensors))
-        for name, values in window.items():
-            values.extend(map(float, checkpoint.extra["window"][name]))
-        best: float | None = checkpoint.extra["best"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"the checkpoint of {run.folder} holds weights but not what training needs to go on ({error!r}); "
-            "was another file copied over it?"
-        ) from error
-    return checkpoint.update, best
+class _Training:
+    """Members in training, while entered; ``seats`` are those that still train, in the order of their rows."""
+
+    def __init__(self, members: Sequence[Member], stop_after: int | None, listener: Listener | None) -> None:
+        _check(members, stop_after)
+        self.members = members
+        self._stop_after = stop_after
+        self._listener = listener
+        self._outcomes: dict[int, Outcome] = {}
+        self._seconds = 0.0
+        self._stopping = False
+
+    def __enter__(self) -> _Training:
+        with ExitStack() as locks:
+            for member in self.members:
+                locks.enter_context(member.run.lock())
+            self._begin()
+            self._locks = locks.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._locks.close()
+
+    def _begin(self) -> None:
+        seats, kept = [], {}
+        for number, member in enumerate(self.members):
+            config = member.config
+            last = config.updates if self._stop_after is None else min(config.updates, self._stop_after)
+            seat = Seat(number, member, start_model(config, member.data), last)
+            checkpoint = member.run.resume()
+            if checkpoint is not None:
+                kept[number] = seat.restore(checkpoint)
+            seats.append(seat)
+        # Those that run in one call stand together.
+        self.seats = sorted(seats, key=lambda seat: kind(seat.model))
+        self._models = StackedModels([seat.model for seat in self.seats])
+        self._optimizer = StackedOptimizer([s.member.config for s in self.seats], self._models.parameters)
+        for row, seat in enumerate(self.seats):
+            if seat.number in kept:
+                try:
+                    self._optimizer.restore(row, kept[seat.number])
+                except ValueError as error:
+                    raise no_way_on(seat.member.run, error) from error
+        self._seat()
+
+    def finish(self, stop: Callable[[], bool]) -> list[Outcome]:
+        """Train until every member has ended or ``stop`` says so."""
+        self._leave({seat.number: Outcome("finished", seat.done) for seat in self.seats if seat.done >= seat.last})
+        while self.seats:
+            ended = self._stretch(min(seat.until_event() for seat in self.seats), stop)
+            ended |= self._evaluate(ended)
+            for row, seat in enumerate(self.seats):
+                if seat.number not in ended and seat.done == seat.last:
+                    seat.checkpoint(self._optimizer.member(row))
+                    ended[seat.number] = Outcome("finished", seat.done)
+            if self._stopping:
+                for row, seat in enumerate(self.seats):
+                    if seat.number not in ended:
+                        seat.checkpoint(self._optimizer.member(row))
+                        ended[seat.number] = Outcome("stopped", seat.done)
+            self._leave(ended)
+        return [self._outcomes[number] for number in range(len(self.members))]
+
+    def _stretch(self, updates: int, stop: Callable[[], bool]) -> dict[int, Outcome]:
+        """So many updates with nothing due in between, fewer if ``stop`` says so; returns who diverged."""
+        lr = self._models.parameters.new_tensor([[s.member.config.lr_at(s.done)] for s in self.seats])
+        unseen: list[tuple[Tensor, Tensor]] = []
+        ended: dict[int, Outcome] = {}
+        began = looked = time.perf_counter()
+        for number, batch in enumerate(self._draws.take(updates), start=1):
+            outputs = self._models(
+                batch.x,
+                batch.lengths,
+                at=self._at,
+                truncate=self._truncate,
+                dropout=self._dropout(batch, len(unseen)) if self._drops else None,
+            )
+            loss = self._losses(outputs, batch)
+            gradients = self._models.differentiate(loss)
+            norms, factors = self._clip(gradients)
+            self._optimizer.step(gradients, lr, factors)
+            unseen.append((loss.detach(), norms))
+
+            self._stopping = stop()
+            over = self._stopping or number == updates
+            now = time.perf_counter()
+            if over or now - looked > _LOOK_EVERY or len(unseen) >= _MOST_UNSEEN:
+                ended = self._look(unseen)
+                unseen, looked = [], now
+            if over or ended:
+                break
+        self._seconds += time.perf_counter() - began
+        return ended
+
+    def _look(self, unseen: Sequence[tuple[Tensor, Tensor]]) -> dict[int, Outcome]:
+        """Read the losses and norms of the last updates; returns who diverged."""
+        ended = {}
+        columns = [torch.stack(values, 1).tolist() for values in zip(*unseen, strict=True)]
+        for seat, seat_losses, norms in zip(self.seats, *columns, strict=True):
+            message = seat.note(seat_losses, norms)
+            if message:
+                ended[seat.number] = Outcome("diverged", seat.member.run.saved, message)
+            elif self._listener:
+                self._listener.on_updates(seat.number, seat.done, seat_losses)
+        return ended
+
+    def _evaluate(self, ended: dict[int, Outcome]) -> dict[int, Outcome]:
+        """Evaluate whoever is due and has not ended; returns who turns out to have diverged."""
+        found = {}
+        for row, seat in enumerate(self.seats):
+            if seat.number in ended or not seat.evaluation_due or not seat.window["loss"]:
+                continue
+            record, message = seat.evaluate(self._seconds)
+            if message:
+                found[seat.number] = Outcome("diverged", seat.member.run.saved, message)
+                continue
+            seat.keep(record, self._optimizer.member(row))
+            if self._listener:
+                self._listener.on_record(seat.number, record)
+        return found
+
+    def _leave(self, ended: dict[int, Outcome]) -> None:
+        """Send home whoever has ended."""
+        if not ended:
+            return
+        for number, outcome in ended.items():
+            self._outcomes[number] = outcome
+            if self._listener:
+                self._listener.on_end(number, outcome)
+        rows = torch.tensor([row for row, seat in enumerate(self.seats) if seat.number not in ended], dtype=torch.long)
+        self.seats = [seat for seat in self.seats if seat.number not in ended]
+        if self.seats:
+            self._models.keep(rows)
+            self._optimizer.keep(rows, self._models.parameters)
+            self._seat()
+
+    def _seat(self) -> None:
+        """What depends on who is there."""
+        configs = [seat.member.config for seat in self.seats]
+        data = self.seats[0].member.data
+        self._at, self._truncate = self.seats[0].at, configs[0].truncate
+        self._drops = any(config.dropout for config in configs)
+        self._clip = StackedClip(configs, self._models.parameters)
+        places = [Place(seat.member.config, seat.member.data.train, seat.done) for seat in self.seats]
+        self._draws = Draws(places, data.steps_have_targets)
+        # Members whose losses are the same function share one call.
+        self._shares: list[tuple[Any, list[int]]] = []
+        for row, seat in enumerate(self.seats):
+            of = seat.member.data.objective.loss
+            known = next((rows for function, rows in self._shares if function == of), None)
+            if known is None:
+                self._shares.append((of, [row]))
+            else:
+                known.append(row)
+
+    def _losses(self, outputs: Tensor, batch: Batch) -> Tensor:
+        has = self.seats[0].member.data.steps_have_targets
+        if len(self._shares) == 1:
+            return losses(outputs, batch, self._at, self._shares[0][0], steps_have_targets=has)
+        found: dict[int, Tensor] = {}
+        for function, rows in self._shares:
+            own = Batch(batch.x, batch.y[rows], None if batch.lengths is None else batch.lengths[rows])
+            part = losses(outputs[rows], own, self._at, function, steps_have_targets=has)
+            found |= dict(zip(rows, part.unbind(), strict=True))
+        return torch.stack([found[row] for row in range(len(self.seats))])
+
+    def _dropout(self, batch: Batch, ahead: int) -> Tensor:
+        """Factors of the states, from a generator derived for each update: a resumed run drops what another would."""
+        steps = batch.x.shape[-3] if self._at == "each" else 0
+        masks = []
+        for row, seat in enumerate(self.seats):
+            config = seat.member.config
+            own = steps if batch.lengths is None else min(steps, int(batch.lengths[row].max()))
+            shape = (*([own] if steps else []), config.batch, config.hidden)
+            generator = derive(config.seed, "dropout", seat.done + ahead)
+            kept = torch.rand(shape, generator=generator) >= config.dropout
+            mask = kept / (1 - config.dropout)
+            masks.append(torch.cat([mask, mask.new_ones(steps - own, *shape[1:])]) if own < steps else mask)
+        return torch.stack(masks)
 
 
-def _checkpoint(
-    model: SequenceModel, optimizer: Optimizer, window: dict[str, list[float]], best: float | None, update: int
-) -> Checkpoint:
-    tensors = _weights(model) | {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(optimizer).items()}
-    return Checkpoint(tensors, update, {"window": window, "best": best})
-
-
-def _keep_best(
-    run: Run, model: SequenceModel, record: dict[str, Any], data: TaskData, best: float | None
-) -> float | None:
-    if "valid" not in record:
-        return best
-    value: float = record["valid"][data.objective.headline]
-    if not is_better(value, best, data.objective.higher_is_better):
-        return best
-    run.save_best(Checkpoint(_weights(model), record["update"], {}))
-    return value
-
-
-def _weights(model: SequenceModel) -> dict[str, Tensor]:
-    return {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-
-
-def _check_finite(update: int, window: dict[str, list[float]], run: Run) -> None:
-    loss, norm = window["loss"][-1], window["gradient_norm"][-1]
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise _diverged(run, update + 1, f"loss {loss}, gradient norm {norm}")
-
-
-def _check_outcome(record: dict[str, Any], model: SequenceModel, run: Run) -> None:
-    metrics = {**record.get("valid", {}), **record["test"]}
-    wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
-    wrong += [name for name, p in model.named_parameters() if not bool(p.isfinite().all())]
-    if wrong:
-        raise _diverged(run, record["update"], f"{', '.join(wrong)} not finite any more")
-
-
-def _diverged(run: Run, update: int, what: str) -> NonFiniteError:
-    """The error, and a record of it: that settings fail is a result too."""
-    run.write(DIVERGED, json.dumps({"update": update, "what": what}).encode())
-    return NonFiniteError(
-        f"update {update}: {what}. {run.folder} keeps the checkpoint of update {run.saved}; try a smaller lr or clip"
-    )
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _check(members: Sequence[Member], stop_after: int | None) -> None:
+    if not members:
+        raise ConfigError("an ensemble needs at least one member")
+    if stop_after is not None and stop_after < 1:
+        raise ConfigError(f"stop_after must be at least 1, got {stop_after}")
+    first = members[0]
+    for config, data, _ in members:
+        if config.batch > len(data.train):
+            raise ConfigError(f"batch {config.batch} is larger than the training set of {len(data.train)} sequences")
+        if ensemble_key(config) != ensemble_key(first.config):
+            raise ConfigError(
+                f"the members of an ensemble differ in what must be equal: {ensemble_key(first.config)} and "
+                f"{ensemble_key(config)} (family, hidden, batch, optimizer, loss_at, truncate)"
+            )
+        sizes = [(d.input_size, d.output_size, d.steps_have_targets) for d in (data, first.data)]
+        if sizes[0] != sizes[1]:
+            raise ConfigError(f"the members of an ensemble have one task; their inputs, outputs or targets are {sizes}")
+    folders = [member.run.folder for member in members]
+    if len(set(folders)) < len(folders):
+        raise ConfigError("two members of an ensemble have the same run folder, so the same settings")

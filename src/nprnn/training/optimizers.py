@@ -1,43 +1,148 @@
-"""Torch's optimisers by the names of the settings, and their state as tensors to keep."""
+"""Optimisers of E members at once: parameters are the rows of a matrix, and every row has settings of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-from torch.optim import SGD, Adam, Optimizer, RMSprop
+from torch import Tensor
 
+from nprnn.errors import ConfigError
 from nprnn.training.config import TrainConfig
 
-
-def build_optimizer(config: TrainConfig, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """The optimiser that the settings name, over the trained parameters."""
-    trained = [p for p in parameters if p.requires_grad]
-    if config.optimizer == "rmsprop":
-        return RMSprop(trained, lr=config.lr, alpha=config.decay, eps=config.eps, weight_decay=config.weight_decay)
-    if config.optimizer == "adam":
-        betas = (config.momentum, config.decay)
-        return Adam(trained, lr=config.lr, betas=betas, eps=config.eps, weight_decay=config.weight_decay)
-    momentum = config.momentum if config.optimizer == "momentum" else 0.0
-    return SGD(trained, lr=config.lr, momentum=momentum, weight_decay=config.weight_decay)
+# What each optimiser keeps of the past: a row of numbers as long as the parameters, for each member.
+_STATE: dict[str, tuple[str, ...]] = {
+    "sgd": (),
+    "momentum": ("momentum_buffer",),
+    "rmsprop": ("square_avg",),
+    "adam": ("exp_avg", "exp_avg_sq"),
+}
 
 
-def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state, by ``<number of the parameter>.<name>``."""
-    return {
-        f"{number}.{name}": value
-        for number, state in optimizer.state_dict()["state"].items()
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-    }
+class StackedOptimizer:
+    """SGD, momentum, RMSprop or Adam as in ``torch.optim``, for E members that differ in every setting.
+
+    Args:
+        configs: the settings of each member; all name one optimiser.
+        parameters: [E, P], changed in place by ``step``.
+
+    Attributes:
+        state: what is kept of the past, by torch's names, [E, P] each; and ``step`` [E, 1], updates done.
+
+    Raises:
+        ConfigError: the members name different optimisers.
+
+    Source: the update rules of ``torch.optim``; section 3 (SGD), 4.3 and 4.4 (RMSprop).
+    """
+
+    def __init__(self, configs: Sequence[TrainConfig], parameters: Tensor) -> None:
+        kinds = sorted({config.optimizer for config in configs})
+        if len(kinds) != 1:
+            raise ConfigError(f"the members of an ensemble have one optimizer, got {' and '.join(kinds)}")
+        self.kind = kinds[0]
+        self.parameters = parameters
+        self._settings = torch.tensor(
+            [[c.momentum, c.decay, c.eps, c.weight_decay] for c in configs], dtype=torch.float64
+        ).to(parameters.device)
+        self.state = {name: torch.zeros_like(parameters) for name in _STATE[self.kind]}
+        self.state["step"] = torch.zeros(len(configs), 1, dtype=torch.float64, device=parameters.device)
+        self._spread()
+
+    def step(self, gradients: Tensor, lr: Tensor, factors: Tensor | None = None) -> None:
+        """Update the parameters.
+
+        Args:
+            gradients: [E, P]; changed in place.
+            lr: learning rates [E, 1].
+            factors: of the gradients [E, 1], as ``StackedClip`` gives them; None means 1.
+        """
+        p, d = self.parameters, gradients
+        if factors is not None and self.kind == "sgd" and not self._decays:
+            # One pass over the numbers less.
+            lr = lr * factors
+        elif factors is not None:
+            d.mul_(factors)
+        if self._decays:
+            d.addcmul_(p, self._weight_decay)
+        if self.kind == "sgd":
+            p.addcmul_(d, lr, value=-1)
+        elif self.kind == "momentum":
+            p.addcmul_(self.state["momentum_buffer"].mul_(self._momentum).add_(d), lr, value=-1)
+        elif self.kind == "rmsprop":
+            square = self.state["square_avg"].lerp_(d.square(), 1 - self._decay)
+            p.addcdiv_(d.mul_(lr), square.sqrt().add_(self._eps), value=-1)
+        else:
+            self.state["step"] += 1
+            first = self.state["exp_avg"].lerp_(d, 1 - self._momentum)
+            second = self.state["exp_avg_sq"].lerp_(d.square_(), 1 - self._decay)
+            # In double precision, as torch's own numbers are: 1 - 0.999 has few digits left in single.
+            momentum, decay = self._settings[:, 0:1], self._settings[:, 1:2]
+            rate = (lr / (1 - momentum ** self.state["step"])).to(p)
+            root = (1 - decay ** self.state["step"]).rsqrt().to(p)
+            p.addcdiv_(first * rate, second.sqrt().mul_(root).add_(self._eps), value=-1)
+
+    def keep(self, rows: Tensor, parameters: Tensor) -> None:
+        """Go on with some of the members.
+
+        Args:
+            rows: their places [E'].
+            parameters: theirs [E', P].
+        """
+        self.parameters = parameters
+        self._settings = self._settings[rows]
+        self.state = {name: value[rows] for name, value in self.state.items()}
+        self._spread()
+
+    def member(self, row: int) -> dict[str, Tensor]:
+        """A member's state, as ``restore`` takes it back."""
+        kept = self.state if self.kind == "adam" else {name: self.state[name] for name in _STATE[self.kind]}
+        return {name: value[row].clone() for name, value in kept.items()}
+
+    def restore(self, row: int, tensors: dict[str, Tensor]) -> None:
+        """Put back what ``member`` gave.
+
+        Raises:
+            ValueError: something is missing, or of another shape.
+        """
+        for name, value in self.member(row).items():
+            if name not in tensors or tensors[name].shape != value.shape:
+                raise ValueError(f"no {name} of shape {tuple(value.shape)}")
+            self.state[name][row] = tensors[name]
+
+    def _spread(self) -> None:
+        columns = self._settings.to(self.parameters.dtype).unsqueeze(-1).unbind(1)
+        self._momentum, self._decay, self._eps, self._weight_decay = columns
+        self._decays = bool(self._weight_decay.any())
 
 
-def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what ``optimizer_tensors`` gave."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, _, name = key.partition(".")
-        state.setdefault(int(number), {})[name] = value.clone()
-    with torch.no_grad():
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+class StackedClip:
+    """Bound each member's gradient: by the joint norm of all its parameters, or entry by entry; or not at all.
+
+    As ``torch.nn.utils.clip_grad_norm_`` and ``clip_grad_value_`` do.
+
+    Args:
+        configs: the settings of each member.
+        like: tells the dtype and the device.
+    """
+
+    def __init__(self, configs: Sequence[TrainConfig], like: Tensor) -> None:
+        def limits(by: str) -> Tensor:
+            bounds = [c.clip if c.clip and c.clip_by == by else torch.inf for c in configs]
+            return torch.tensor(bounds, dtype=like.dtype, device=like.device).unsqueeze(1)
+
+        self._norm, self._value = limits("norm"), limits("value")
+        self._by_norm, self._by_value = (bool(v.isfinite().any()) for v in (self._norm, self._value))
+
+    def __call__(self, gradients: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Clip entries in place, and tell what to multiply each row by to clip its norm.
+
+        Args:
+            gradients: [E, P].
+
+        Returns:
+            The norms before [E], and factors [E, 1] or None for 1.
+        """
+        norms = torch.linalg.vector_norm(gradients, dim=1)
+        if self._by_value:
+            gradients.clamp_(-self._value, self._value)
+        return norms, (self._norm / (norms.unsqueeze(1) + 1e-6)).clamp_(max=1) if self._by_norm else None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from nprnn.errors import ConfigError
 from nprnn.models import At, SequenceModel
-from nprnn.tasks.base import Batch, Objective, Split, TaskData
+from nprnn.tasks.base import Batch, Loss, Objective, Split, TaskData
 from nprnn.training.config import TrainConfig
 
 EVAL_BATCH = 500
@@ -35,9 +34,38 @@ def judged_at(config: TrainConfig, data: TaskData) -> At:
     return "last" if at == "each" and not data.steps_have_targets else at
 
 
-def rows(
-    model: SequenceModel, batch: Batch, at: At, *, steps_have_targets: bool, **options: Any
-) -> tuple[Tensor, Tensor]:
+def losses(outputs: Tensor, batch: Batch, at: At, loss: Loss, *, steps_have_targets: bool) -> Tensor:
+    """The loss of each member of an ensemble on its own batch.
+
+    Args:
+        outputs: [E, B, O], or [E, T, B, O] for "each".
+        batch: the sequences, y and lengths with a leading E.
+        at: where the outputs were taken.
+        loss: of rows, which are sequences, or steps for "each".
+        steps_have_targets: whether ``batch.y`` has a target a step; if not, a sequence's target stands for all.
+
+    Returns:
+        [E].
+    """
+    if at != "each":
+        return loss(outputs, batch.y)
+    steps = outputs.shape[1]
+    y = batch.y if steps_have_targets else _for_each(batch.y, steps, 1)
+    alive = None if batch.lengths is None else live(batch.lengths, steps).flatten(1, 2)
+    return loss(outputs.flatten(1, 2), y.flatten(1, 2), alive)
+
+
+def live(lengths: Tensor, steps: int) -> Tensor:
+    """Which steps are within a sequence: booleans [..., T, B] from lengths [..., B]."""
+    return torch.arange(steps)[:, None] < lengths.unsqueeze(-2)
+
+
+def _for_each(y: Tensor, steps: int, axis: int) -> Tensor:
+    """Targets of sequences, standing for every step."""
+    return y.unsqueeze(axis).expand(*y.shape[:axis], steps, *y.shape[axis:])
+
+
+def rows(model: SequenceModel, batch: Batch, at: At, *, steps_have_targets: bool) -> tuple[Tensor, Tensor]:
     """Outputs [M, O] and targets [M] or [M, O] of a batch; M counts sequences, or steps for "each".
 
     Args:
@@ -45,20 +73,19 @@ def rows(
         batch: the sequences.
         at: where the outputs are taken.
         steps_have_targets: whether ``batch.y`` has a target a step; if not, a sequence's target stands for all.
-        **options: ``truncate``, ``dropout`` and ``generator`` of ``SequenceModel.forward``.
 
     Returns:
         Outputs and targets.
     """
-    outputs = model(batch.x, batch.lengths, at=at, **options)
+    outputs = model(batch.x, batch.lengths, at=at)
     if at != "each":
         return outputs, batch.y
     steps = len(batch.x)
-    y = batch.y if steps_have_targets else batch.y.unsqueeze(0).expand(steps, *batch.y.shape)
+    y = batch.y if steps_have_targets else _for_each(batch.y, steps, 0)
     if batch.lengths is None:
         return outputs.flatten(0, 1), y.flatten(0, 1)
-    live = torch.arange(steps)[:, None] < batch.lengths
-    return outputs[live], y[live]
+    alive = live(batch.lengths, steps)
+    return outputs[alive], y[alive]
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from nprnn.ops import kernel_in_use
 from nprnn.runs import LAST, Run
 from nprnn.tasks import TaskConfig, TaskData, find_task
 from nprnn.training.config import TrainConfig
-from nprnn.training.loop import load_weights
+from nprnn.training.members import load_weights
 from nprnn.training.readout import judged_at
 
 

@@ -1,0 +1,122 @@
+"""The order of the data, and batches for E members, drawn several updates at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from nprnn.seeds import derive
+from nprnn.tasks.base import Batch, Split
+from nprnn.training.config import TrainConfig
+
+# Drawing takes dozens of small calls however little is drawn: so many numbers at once are cheap, and stay in cache.
+_NUMBERS_AT_ONCE = 1 << 18
+
+
+def batches(config: TrainConfig, size: int, first: int, last: int | None = None) -> Iterator[tuple[int, Tensor]]:
+    """(update, indices [B]) for updates first..last-1: each epoch a fresh permutation, an incomplete batch left out.
+
+    The order depends on the seed alone, so a run resumed at any update sees what an unbroken one would.
+    """
+    per_epoch = size // config.batch
+    order, current, update = torch.empty(0), -1, first
+    while last is None or update < last:
+        epoch, k = divmod(update, per_epoch)
+        if epoch != current:
+            order, current = torch.randperm(size, generator=derive(config.seed, "order", epoch)), epoch
+        yield update, order[k * config.batch : (k + 1) * config.batch]
+        update += 1
+
+
+class Place(NamedTuple):
+    """Where a member stands in its data: its settings, its training set, and updates done."""
+
+    config: TrainConfig
+    train: Split
+    done: int
+
+
+class Draws:
+    """The batches of E members, whoever they are: members that see the same data in the same order share one draw.
+
+    Args:
+        places: where each member stands.
+        steps_have_targets: whether ``Batch.y`` has a target for every step.
+    """
+
+    def __init__(self, places: Sequence[Place], steps_have_targets: bool) -> None:
+        self._steps_have_targets = steps_have_targets
+        streams: dict[tuple[int, int, int], int] = {}
+        self._streams: list[tuple[Split, Iterator[tuple[int, Tensor]]]] = []
+        # For each member, whose draw it takes.
+        self._taken: list[int] = []
+        for config, train, done in places:
+            key = (id(train), config.seed, done)
+            if key not in streams:
+                streams[key] = len(streams)
+                self._streams.append((train, batches(config, len(train), done)))
+            self._taken.append(streams[key])
+        self._at_once: int | None = None
+
+    def take(self, updates: int) -> Iterator[Batch]:
+        """The batches of the next updates.
+
+        Args:
+            updates: how many.
+
+        Yields:
+            x [E, T, B, I], or [T, B, I] where all members see the same, y and lengths with a leading E.
+        """
+        while updates > 0:
+            count = min(updates, self._at_once or 1)
+            updates -= count
+            drawn = [self._draw(*stream, count) for stream in self._streams]
+            batch = self._together(drawn, count)
+            if self._at_once is None:
+                # Sequences of different lengths are padded to the longest drawn, so they come an update at a time.
+                same = batch.lengths is None
+                self._at_once = max(1, min(64, _NUMBERS_AT_ONCE // max(batch.x.numel(), 1))) if same else 1
+            for k in range(count):
+                yield Batch(batch.x[k], batch.y[k], None if batch.lengths is None else batch.lengths[k])
+
+    def _draw(self, train: Split, order: Iterator[tuple[int, Tensor]], count: int) -> Batch:
+        """The next updates' sequences as x [K, T, B, I], y [K, B, ...] or [K, T, B, ...], lengths [K, B]."""
+        index = torch.cat([index for _, index in islice(order, count)])
+        x, y, lengths = train.batch(index)
+        x = x.view(len(x), count, -1, *x.shape[2:]).movedim(1, 0)
+        if self._steps_have_targets:
+            y = y.view(len(y), count, -1, *y.shape[2:]).movedim(1, 0)
+        else:
+            y = y.view(count, -1, *y.shape[1:])
+        return Batch(x, y, None if lengths is None else lengths.view(count, -1))
+
+    def _together(self, drawn: Sequence[Batch], count: int) -> Batch:
+        """One batch for all members, updates first: x [K, E, T, B, I] or [K, T, B, I]."""
+        steps = max(batch.x.shape[1] for batch in drawn)
+        if len(drawn) == 1:
+            x = drawn[0].x.contiguous()
+        else:
+            x = torch.stack([_padded(drawn[k].x, steps) for k in self._taken], 1)
+        ys = [_padded(batch.y, steps) if self._steps_have_targets else batch.y for batch in drawn]
+        y = torch.stack([ys[k] for k in self._taken], 1)
+        if all(batch.lengths is None for batch in drawn):
+            return Batch(x, y)
+        lengths = [_lengths(batch, count) for batch in drawn]
+        return Batch(x, y, torch.stack([lengths[k] for k in self._taken], 1))
+
+
+def _padded(v: Tensor, steps: int) -> Tensor:
+    """v [K, T, ...] with zeros up to so many steps."""
+    missing = steps - v.shape[1]
+    return pad(v, (0, 0) * (v.dim() - 2) + (0, missing)) if missing else v
+
+
+def _lengths(batch: Batch, count: int) -> Tensor:
+    if batch.lengths is not None:
+        return batch.lengths
+    return torch.full((count, batch.x.shape[2]), batch.x.shape[1])

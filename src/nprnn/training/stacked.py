@@ -1,0 +1,148 @@
+"""E models whose trained numbers are the rows of one matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nprnn.models import At, SequenceModel, stack_models
+from nprnn.rnn import RNN
+
+
+class _Group(NamedTuple):
+    """Models that run in one call: rows first..last-1, the module, and its leaves in the order of the columns."""
+
+    first: int
+    last: int
+    module: SequenceModel
+    stacked: bool
+    leaves: list[nn.Parameter]
+
+
+class StackedModels:
+    """Models of one size, trained together.
+
+    Row k of ``parameters`` [E, P] holds all trained parameters of model k, and the tensors of the model, and those of
+    the ensembles that run several models in one call, are views of it: what an optimiser does to the matrix, it does
+    to them. Models of another nonlinearity take a call of their own; so does every LSTM.
+
+    Args:
+        models: of one size; those of a kind (``kind``) stand together. They are changed: their parameters become views.
+
+    Attributes:
+        parameters: [E, P].
+        gradients: [E, P], filled by ``differentiate``.
+        models: the models.
+    """
+
+    def __init__(self, models: Sequence[SequenceModel]) -> None:
+        self.models = list(models)
+        rows = [torch.cat([p.detach().flatten() for p in _trained(model)]) for model in models]
+        self._lay_out(torch.stack(rows))
+
+    def __call__(
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        *,
+        at: At = "last",
+        truncate: int | None = None,
+        dropout: Tensor | None = None,
+    ) -> Tensor:
+        """Outputs of every model on its batch.
+
+        Args:
+            x: inputs [E, T, B, I], or [T, B, I] for all.
+            lengths: steps of each sequence [E, B], or None.
+            at: as for ``SequenceModel``.
+            truncate: likewise.
+            dropout: likewise, with a leading E.
+
+        Returns:
+            [E, B, O], or [E, T, B, O] where ``at`` is ``"each"``.
+        """
+        outputs = []
+        for first, last, module, stacked, _ in self._groups:
+            rows: slice | int = slice(first, last) if stacked else first
+            own = [None if v is None else v[rows] for v in (lengths, dropout)]
+            output: Tensor = module(x[rows] if x.dim() > 3 else x, own[0], at=at, truncate=truncate, dropout=own[1])
+            outputs.append(output if stacked else output.unsqueeze(0))
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    def differentiate(self, losses: Tensor) -> Tensor:
+        """Fill ``gradients`` with those of each model's own loss.
+
+        Args:
+            losses: [E].
+
+        Returns:
+            ``gradients`` [E, P].
+        """
+        # No model's loss depends on another's parameters: the gradient of their sum is everyone's own.
+        found = torch.autograd.grad(losses, self._leaves, self._ones)
+        place = 0
+        for first, last, _, _, leaves in self._groups:
+            part = [v.reshape(last - first, -1) for v in found[place : place + len(leaves)]]
+            torch.cat(part, 1, out=self.gradients[first:last])
+            place += len(leaves)
+        return self.gradients
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some of the models; the others get their parameters for themselves.
+
+        Args:
+            rows: places of those that stay, rising.
+        """
+        places = rows.tolist()
+        for place, model in enumerate(self.models):
+            if place not in places:
+                for parameter in _trained(model):
+                    parameter.data = parameter.data.clone()
+        self.models = [self.models[place] for place in places]
+        self._lay_out(self.parameters[rows])
+
+    def _lay_out(self, parameters: Tensor) -> None:
+        self.parameters, self.gradients = parameters, torch.empty_like(parameters)
+        self._groups: list[_Group] = []
+        for row, model in enumerate(self.models):
+            _place(_trained(model), parameters[row])
+        for first, last, stacked in self._kinds():
+            module = stack_models(self.models[first:last]) if stacked else self.models[first]
+            leaves = list(_trained(module))
+            if stacked:
+                _place(leaves, parameters[first:last])
+            self._groups.append(_Group(first, last, module.train(), stacked, leaves))
+        self._leaves = [leaf for group in self._groups for leaf in group.leaves]
+        self._ones = parameters.new_ones(len(self.models))
+
+    def _kinds(self) -> Iterator[tuple[int, int, bool]]:
+        first = 0
+        for key, group in groupby(self.models, kind):
+            last = first + len(list(group))
+            if key:
+                yield first, last, True
+            else:
+                yield from ((row, row + 1, False) for row in range(first, last))
+            first = last
+
+
+def kind(model: SequenceModel) -> str:
+    """What models must share to run in one call: the nonlinearity; "" for those that run alone (the LSTM)."""
+    return str(model.rnn.nonlinearity) if isinstance(model.rnn, RNN) else ""
+
+
+def _trained(model: nn.Module) -> Iterator[nn.Parameter]:
+    return (p for p in model.parameters() if p.requires_grad)
+
+
+def _place(parameters: Iterator[nn.Parameter] | list[nn.Parameter], store: Tensor) -> None:
+    """Make the parameters views of ``store``, whose last axis they fill in their order."""
+    offset, members = 0, store.dim() - 1
+    for parameter in parameters:
+        size = parameter[0].numel() if members else parameter.numel()
+        parameter.data = store[..., offset : offset + size].view(parameter.shape)
+        offset += size
