@@ -46,3 +46,8 @@ def test_the_readmes_python_runs(tmp_path: Path) -> None:
     python = [text for language, text in blocks("README.md") if language == "python"]
     assert python
     run_block("python", "import torch, nprnn\n" + "\n".join(python), tmp_path)
+
+
+def test_the_page_on_ensembles_runs(tmp_path: Path) -> None:
+    said = [run_block(language, text, tmp_path) for language, text in blocks("docs/ensembles.md")]
+    assert [line.split()[-1] for line in said[-1].splitlines()] == ["finished", "finished", "diverged"] * 2

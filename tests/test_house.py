@@ -36,6 +36,7 @@ FLOORS = {
     "tasks": 6,
     "training": 7,
     "bench": 8,
+    "sweep": 8,
     "reporting": 9,
     "cli": 10,
     "__main__": 11,

@@ -13,11 +13,13 @@ from nprnn.cli.benching import command_bench
 from nprnn.cli.common import console
 from nprnn.cli.judging import command_eval, command_predict
 from nprnn.cli.looking import command_info, command_report, command_runs
+from nprnn.cli.sweeping import command_sweep
 from nprnn.cli.training import command_train
 from nprnn.errors import NprnnError, unknown
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": command_train,
+    "sweep": command_sweep,
     "eval": command_eval,
     "predict": command_predict,
     "runs": command_runs,
@@ -34,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``nprnn``; None takes the process's.
 
     Returns:
-        The exit status: 0, 2 for an error in what was asked, 130 after Ctrl-C, 143 after SIGTERM.
+        The exit status: 0, 1 where members of a sweep failed, 2 for an error in what was asked, 130 after Ctrl-C, 143
+        after SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words

@@ -15,7 +15,7 @@ from torch import Tensor
 from nprnn.cli.common import CHECKPOINTS, RunFolder, WhichCheckpoint, console, parse
 from nprnn.errors import DataError, RunError
 from nprnn.files import write_atomically
-from nprnn.reporting import judge, judgement_picture, judgement_tables, metrics_table, prediction_rows, rows_as_csv
+from nprnn.reporting import as_csv, judge, judgement_picture, judgement_tables, metrics_table, prediction_rows
 from nprnn.tasks.sequence_files import read_inputs
 from nprnn.training import Trained, environment, evaluate, load_data, load_trained, predict
 
@@ -87,7 +87,7 @@ def command_predict(words: list[str]) -> int:
                 rows += prediction_rows(
                     label, output.squeeze(1) if trained.at == "each" else output, trained.class_names
                 )
-    text = rows_as_csv(rows)
+    text = as_csv(rows)
     if options.out is None:
         console.print(text.rstrip("\n"), markup=False, soft_wrap=True)
         return 0

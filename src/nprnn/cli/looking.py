@@ -14,9 +14,22 @@ import nprnn
 from nprnn.cli.common import console, parse
 from nprnn.errors import ConfigError
 from nprnn.models import MODELS
-from nprnn.reporting import by_task, find_runs, metrics_table, run_state, write_report
+from nprnn.reporting import (
+    Report,
+    assemble,
+    find_runs,
+    metrics_table,
+    run_state,
+    write_picture,
+    write_record,
+    write_report,
+    write_tables,
+)
 from nprnn.tasks import TASKS
 from nprnn.training import environment
+
+# A terminal shows no more runs one by one.
+SHOWN_RUNS = 30
 
 
 def command_runs(words: list[str]) -> int:
@@ -39,23 +52,67 @@ def command_runs(words: list[str]) -> int:
 
 
 def command_report(words: list[str]) -> int:
-    """Write one HTML file on some runs: learning curves and a table."""
+    """Write one HTML file on some runs: learning curves, sensitivity to settings, success rates, tables."""
 
     @dataclasses.dataclass(frozen=True)
     class Arguments:
         runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help="Run folders, or folders of them.")]
         out: Annotated[Path, tyro.conf.arg(help="The file to write.")] = Path("report.html")
+        keys: Annotated[
+            tuple[str, ...], tyro.conf.arg(help="One or two settings to draw over; left out, those that vary most.")
+        ] = ()
+        success: Annotated[
+            str | None,
+            tyro.conf.arg(
+                help="When a run succeeded, by the test metrics of its last iterate, such as 'mse<0.01' (quote it). "
+                "None: an mse below a tenth of the constant answer's, an accuracy past halfway from its share to 1."
+            ),
+        ] = None
+        csv: Annotated[Path | None, tyro.conf.arg(help="Folder for the numbers behind the pictures as CSV.")] = None
+        json: Annotated[Path | None, tyro.conf.arg(help="File for the results as JSON.")] = None
+        heatmap: Annotated[Path | None, tyro.conf.arg(help="File for the sensitivity picture as a PNG.")] = None
 
     options = parse(Arguments, words, "nprnn report", command_report.__doc__)
     if not options.runs:
         raise ConfigError("name at least one run folder, or a folder of runs")
-    runs = find_runs(options.runs)
-    for group in by_task(runs):
-        rows = {f"{curve.label}, update {curve.records[-1]['update']}": curve.last for curve in group}
-        console.print(metrics_table(group[0].task, {**rows, "constant answer": group[0].baseline}))
-    path = write_report(runs, options.out)
-    console.print(f"{len(runs)} runs, report to open: {path}", markup=False, soft_wrap=True)
+    report = assemble(find_runs(options.runs), keys=options.keys, success=options.success)
+    picture = None if options.heatmap is None else report.sensitivity()
+    _tell(report)
+    written = [write_report(report, options.out)]
+    if options.csv is not None:
+        written += write_tables(report, options.csv)
+    if options.json is not None:
+        written.append(write_record(report, options.json, ["nprnn", "report", *words]))
+    if options.heatmap is not None and picture is not None:
+        written.append(write_picture(picture, options.heatmap))
+    console.print(f"{report.runs} runs, report to open: {written[0]}", markup=False, soft_wrap=True)
+    for path in written[1:]:
+        console.print(f"written: {path}", markup=False, soft_wrap=True)
     return 0
+
+
+def _tell(report: Report) -> None:
+    """The report in the terminal: a row a run, or a row a model where runs are many; and what is not in it."""
+    for section in report.sections:
+        study = section.study
+        if len(study.members) <= SHOWN_RUNS:
+            rows = {f"{study.label(m)}, update {m.records[-1]['update']}": m.final for m in study.members if m.records}
+            console.print(metrics_table(study.title, {**rows, "constant answer": study.baseline}))
+        if section.criterion and section.rates and len(study.members) > 1:
+            table = Table(title=escape(f"{study.title}: success is {section.criterion}"), title_justify="left")
+            for name in ("model", "succeeded", "rate, 95 % interval", "diverged", "settings solved"):
+                table.add_column(name, justify="left" if name == "model" else "right")
+            for r in section.rates:
+                interval = f"{r.rate:.3f} ({r.low:.3f} to {r.high:.3f})"
+                counts = (f"{r.successes} of {r.runs}", interval, str(r.diverged), f"{r.solved} of {r.settings}")
+                table.add_row(escape(r.model), *counts)
+            console.print(table)
+        unfinished = sum(not m.ended for m in study.members)
+        if unfinished:
+            told = f"NOT FINISHED: {unfinished} of {len(study.members)} runs, left out of means and rates"
+            console.print(told, markup=False, soft_wrap=True)
+    for entry in report.left_out:
+        console.print(f"LEFT OUT: {entry.folder}: {entry.reason}", markup=False, soft_wrap=True)
 
 
 def command_info(words: list[str]) -> int:

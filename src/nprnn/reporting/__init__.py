@@ -10,8 +10,14 @@ from nprnn.reporting.judgement import judge as judge
 from nprnn.reporting.judgement import judgement_picture as judgement_picture
 from nprnn.reporting.judgement import judgement_tables as judgement_tables
 from nprnn.reporting.judgement import prediction_rows as prediction_rows
-from nprnn.reporting.judgement import rows_as_csv as rows_as_csv
-from nprnn.reporting.page import by_task as by_task
-from nprnn.reporting.page import find_runs as find_runs
+from nprnn.reporting.members import find_runs as find_runs
+from nprnn.reporting.page import write_picture as write_picture
+from nprnn.reporting.page import write_record as write_record
 from nprnn.reporting.page import write_report as write_report
+from nprnn.reporting.page import write_tables as write_tables
+from nprnn.reporting.report import Report as Report
+from nprnn.reporting.report import assemble as assemble
+from nprnn.reporting.success import Criterion as Criterion
+from nprnn.reporting.success import wilson as wilson
+from nprnn.reporting.tables import as_csv as as_csv
 from nprnn.reporting.tensorboard import TensorBoard as TensorBoard

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nprnn.errors import RunError
+from nprnn.reporting.drawing import COLOURS, STYLES, bare, cut, png
 from nprnn.runs import Run
 from nprnn.training.readings import readings
 
-# Okabe and Ito's palette, told apart by the colour-blind; the line styles tell more models apart in grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLES = ("-", "--", "-.", ":")
+# More lines than this in one picture are a tangle.
+MOST_LINES = 14
 
 
 @dataclass(frozen=True)
@@ -117,15 +116,17 @@ def learning_curves(curves: Sequence[Curve]) -> bytes:
     from matplotlib.figure import Figure
 
     headline = curves[0].headline
-    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+    # A few names fit beside the lines; more of them stand below, each with its own room.
+    below = len(curves) > 4
+    figure = Figure(figsize=(9.6, 3.8 + (0.2 * (len(curves) + 1) // 2 if below else 0)), layout="constrained")
     left, right = figure.subplots(1, 2)
     for k, curve in enumerate(curves):
         look: dict[str, Any] = {
-            "color": _COLOURS[k % len(_COLOURS)],
-            "linestyle": _STYLES[k // len(_COLOURS) % len(_STYLES)],
+            "color": COLOURS[k % len(COLOURS)],
+            "linestyle": STYLES[k // len(COLOURS) % len(STYLES)],
             "marker": "o",
             "markersize": 3,
-            "label": curve.label,
+            "label": cut(curve.label, 70),
         }
         updates = [record["update"] for record in curve.records]
         left.plot(updates, [record["loss"] for record in curve.records], **look)
@@ -134,15 +135,18 @@ def learning_curves(curves: Sequence[Curve]) -> bytes:
         for axes in (left, right) if headline == "mse" else (right,):
             level = curves[0].baseline[headline]
             axes.axhline(level, color="0.45", linewidth=1, linestyle=(0, (2, 2)), label=f"constant answer {level:.4g}")
-    for axes, title in ((left, "training loss"), (right, f"test {headline}")):
-        axes.set_title(title, fontsize=11)
+    for axes, title in ((left, "training loss"), (right, f"test {cut(headline)}")):
+        axes.set_title(title, fontsize=11, parse_math=False)
         axes.set_xlabel("updates")
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        bare(axes)
         if headline == "mse":
             axes.set_yscale("log")
-    right.legend(frameon=False, fontsize=9)
-    figure.suptitle(curves[0].task, fontsize=11, x=0.01, ha="left", parse_math=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    return buffer.getvalue()
+    if below:
+        lines, names = right.get_legend_handles_labels()
+        legend: Any = figure.legend(lines, names, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    else:
+        legend = right.legend(frameon=False, fontsize=9)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    figure.suptitle(cut(curves[0].task, 110), fontsize=11, x=0.01, ha="left", parse_math=False)
+    return png(figure)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,13 +169,3 @@ def prediction_rows(name: str, output: Tensor, class_names: tuple[str, ...] | No
             row |= {f"p({label})": round(float(p), 6) for label, p in zip(class_names, shares, strict=True)}
         rows.append(row)
     return rows
-
-
-def rows_as_csv(rows: Sequence[dict[str, str | float]]) -> str:
-    """Rows as CSV text with a header."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()

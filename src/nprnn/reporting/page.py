@@ -1,108 +1,173 @@
-"""Reports as one self-contained HTML file: pictures inside, no network, user text escaped."""
+"""The report's files: one self-contained HTML page with the pictures and their tables inside, CSV, JSON, a picture."""
 
 from __future__ import annotations
 
 import base64
-import itertools
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nprnn.errors import RunError
 from nprnn.files import write_atomically
-from nprnn.reporting.curves import Curve, learning_curves
-from nprnn.runs import Run
+from nprnn.reporting.layout import PAGE
+from nprnn.reporting.members import Member, show
+from nprnn.reporting.record import as_study_record, best_results
+from nprnn.reporting.report import Report, Section
+from nprnn.reporting.study import Study
+from nprnn.reporting.tables import Row, as_csv, cell_rows
+from nprnn.training.readings import readings
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>nprnn report</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
-img { max-width: 100%; } table { border-collapse: collapse; margin: 1rem 0; }
-th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; } tr.baseline td { color: #555; font-style: italic; }
-.scroll { overflow-x: auto; } code { font-size: .9em; }
-</style></head><body>
-<h1>nprnn report</h1>
-{% for group in groups %}
-<h2>{{ group.task }}</h2>
-<img alt="Learning curves: {{ group.task }}" src="data:image/png;base64,{{ group.picture }}">
-<div class="scroll"><table>
-<tr><th>run</th><th>reading</th><th>updates</th>{% for m in group.metrics %}<th>test {{ m }}</th>{% endfor %}</tr>
-{% for c in group.curves %}{% for name, reading in c.readings.items() %}
-<tr><td>{% if loop.first %}{{ c.label }}<br><code>{{ c.folder }}</code>{% endif %}</td><td>{{ name }}</td>
-<td>{{ reading["update"] if "update" in reading else c.records[-1]["update"] }} of {{ c.updates }}</td>
-{% for m in group.metrics %}<td>{{ "%.4f"|format(reading[m]) if m in reading else "–" }}</td>{% endfor %}</tr>
-{% endfor %}{% endfor %}
-<tr class="baseline"><td>constant answer</td><td></td><td></td>
-{% for m in group.metrics %}<td>{{ "%.4f"|format(group.baseline[m]) if m in group.baseline else "–" }}</td>{% endfor %}
-</tr></table></div>
-{% endfor %}
-<p>Readings of each run: the last iterate; the mean of the last tenth of its evaluations; the iterate that did best
-on the validation set. Nothing was chosen by the test set.</p>
-</body></html>
-"""
+# A longer table of runs is folded away.
+_MOST_OPEN = 30
+# Some browsers refuse to save a link of more than 2 MB; base64 makes four of three.
+_LONGEST_LINK = 1_200_000
 
 
-def find_runs(paths: Sequence[Path]) -> list[Run]:
-    """The runs among ``paths``: run folders, and folders of run folders, in the order of their names.
-
-    Raises:
-        RunError: a path that holds none.
-    """
-    runs = []
-    for path in paths:
-        folders = [path] if (path / "config.json").exists() else sorted(p.parent for p in path.glob("*/config.json"))
-        if not folders:
-            raise RunError(f"{path} is not a run folder and holds none (a run has a config.json)")
-        runs += [Run.open(folder) for folder in folders]
-    return runs
-
-
-def by_task(runs: Sequence[Run]) -> list[list[Curve]]:
-    """The curves of some runs, those of one task setting together.
-
-    Raises:
-        RunError: nothing evaluated yet, or a damaged run.
-    """
-
-    def key(curve: Curve) -> tuple[str, str]:
-        return curve.task, curve.headline
-
-    return [list(group) for _, group in itertools.groupby(sorted(map(Curve.of, runs), key=key), key=key)]
-
-
-def write_report(runs: Sequence[Run], path: Path) -> Path:
-    """Write the report of some runs, a section per task setting.
+def write_report(report: Report, path: Path) -> Path:
+    """Write a report as one HTML file.
 
     Args:
-        runs: the runs; each needs an evaluation.
-        path: the HTML file to write.
+        report: from ``assemble``.
+        path: the file.
 
     Returns:
         ``path``.
 
     Raises:
-        RunError: nothing evaluated yet, a damaged run, or ``path`` cannot be written.
+        RunError: it cannot be written.
     """
     import jinja2
 
-    groups = []
-    for group in by_task(runs):
-        groups.append(
-            {
-                "task": group[0].task,
-                "curves": group,
-                "metrics": list(dict.fromkeys(name for curve in group for name in curve.last)),
-                "baseline": group[0].baseline,
-                "picture": base64.b64encode(learning_curves(group)).decode(),
-            }
-        )
-    html = (
-        jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_PAGE).render(groups=groups)
-    )
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    sections = [_view(section) for section in report.sections]
+    html = environment.from_string(PAGE).render(sections=sections, left_out=report.left_out)
+    return _write(path, html.encode())
+
+
+def write_tables(report: Report, folder: Path) -> list[Path]:
+    """Write the numbers behind every picture, and the runs, as CSV files into a folder.
+
+    Raises:
+        RunError: one cannot be written.
+    """
+    return [
+        _write(folder / f"{section.name}-{kind}.csv", as_csv(rows).encode())
+        for section in report.sections
+        for kind, rows in _tables(section).items()
+    ]
+
+
+def write_record(report: Report, path: Path, command: Sequence[str]) -> Path:
+    """Write a report as JSON.
+
+    Args:
+        report: from ``assemble``.
+        path: the file.
+        command: what was asked, in words.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    return _write(path, (json.dumps(as_study_record(report, command), indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_picture(png: bytes, path: Path) -> Path:
+    """Write a picture.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    return _write(path, png)
+
+
+def _write(path: Path, content: bytes) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path.resolve(), html.encode())
+        write_atomically(path.resolve(), content)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
     return path
+
+
+def _tables(section: Section) -> dict[str, list[Row]]:
+    study = section.study
+    found = {picture.kind: picture.rows for picture in section.pictures}
+    if study.best and study.keys:
+        found["best"] = cell_rows(study, list(study.best.values()))
+    if study.keys:
+        found["settings"] = cell_rows(study, study.settings)
+    return {**found, "runs": section.runs}
+
+
+def _view(section: Section) -> dict[str, Any]:
+    """A section as the template wants it."""
+    study = section.study
+    tables = _tables(section)
+    best: list[dict[str, Any]] = []
+    for model, cell in study.best.items():
+        if study.keys and cell.finished:
+            tests = best_results(study, cell)
+            facts = {"model": model, "text": cell.text, "n": len(cell.finished), "validation": cell.validation}
+            best.append({**facts, "tests": tests})
+    return {
+        "study": study,
+        "varied": {key: _range(study, key) for key in study.keys},
+        "unfinished": [m for m in study.members if not m.ended],
+        "pictures": [
+            {
+                "kind": p.kind,
+                "heading": p.heading,
+                "png": p.png,
+                "caption": p.caption,
+                "links": _links(section.name, p.kind, p.rows),
+            }
+            for p in section.pictures
+        ],
+        "rates": section.rates,
+        "best": best,
+        "readings": list(best[0]["tests"]) if best else [],
+        "best_links": _links(section.name, "best", tables["best"]) if "best" in tables else [],
+        "runs": [_run(study, member) for member in study.members],
+        "run_links": [
+            link for kind in ("runs", "settings") if kind in tables for link in _links(section.name, kind, tables[kind])
+        ],
+        "folded": len(study.members) > _MOST_OPEN,
+    }
+
+
+def _range(study: Study, key: str) -> str:
+    values = [show(value) for value in study.values(key)]
+    return ", ".join(values) if len(values) <= 12 else f"{len(values)} values from {values[0]} to {values[-1]}"
+
+
+def _run(study: Study, member: Member) -> dict[str, Any]:
+    state = f"diverged at update {member.ended_at}" if member.state == "diverged" else member.state
+    last = member.records[-1]["update"] if member.records else 0
+    found: Mapping[str, Mapping[str, float]] = {"": {}}
+    if member.records:
+        found = readings(member.records, study.headline, study.higher_is_better)
+    rows = [
+        {"name": name, "update": metrics.get("update", last), "metrics": metrics} for name, metrics in found.items()
+    ]
+    return {"label": study.label(member), "member": member, "state": state, "readings": rows}
+
+
+def _links(section: str, kind: str, rows: Sequence[Row]) -> list[dict[str, str]]:
+    """Links that hold a table; a long one in parts."""
+    size = len(as_csv(rows))
+    parts = max(1, math.ceil(size / _LONGEST_LINK))
+    length = max(1, math.ceil(len(rows) / parts))
+    found = []
+    for k in range(0, max(len(rows), 1), length):
+        part = "" if parts == 1 else f"-{k // length + 1}"
+        text = base64.b64encode(as_csv(rows[k : k + length]).encode()).decode()
+        words = f"{kind} as CSV" + (f", part {part[1:]}" if part else "")
+        uri = f"data:text/csv;charset=utf-8;base64,{text}"
+        found.append({"name": f"{section}-{kind}{part}.csv", "uri": uri, "text": words})
+    return found

@@ -1,0 +1,170 @@
+"""nprnn sweep."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from nprnn.cli.common import console, parse
+from nprnn.reporting.sweeping import SweepView, best_line, counts_text, size, span
+from nprnn.sweep import (
+    MOST_MEMBERS,
+    MOST_TOGETHER,
+    Account,
+    Board,
+    Plan,
+    Runner,
+    free_space,
+    keep_file,
+    make_plan,
+    occupied,
+    prepare,
+    read_sweep,
+    refuse_unwritable,
+    rehearse,
+)
+from nprnn.training import Interrupt
+
+_MOST_ERRORS = 10
+_MOST_NAMES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class _Arguments:
+    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="The sweep file; docs/sweeps.md tells its format.")]
+    out: Annotated[Path | None, tyro.conf.arg(help="The sweep's folder; None is runs/ and the file's name.")] = None
+    workers: Annotated[int | None, tyro.conf.arg(help="Processes at once; None is one for each core.")] = None
+    ensemble: Annotated[int, tyro.conf.arg(help="Most members that one process trains at once.")] = MOST_TOGETHER
+    max_members: Annotated[int, tyro.conf.arg(help="Refuse a file that asks for more members.")] = MOST_MEMBERS
+    dry_run: Annotated[bool, tyro.conf.arg(help="Only tell what would run, its memory and its time.")] = False
+
+
+def command_sweep(words: list[str]) -> int:
+    """Train every combination of some settings, or go on with a sweep that was stopped."""
+    began = time.monotonic()
+    options = parse(_Arguments, words, "nprnn sweep", command_sweep.__doc__)
+    file = read_sweep(options.file)
+    folder = options.out if options.out is not None else Path("runs") / options.file.stem
+    members, facts, workers = prepare(file, workers=options.workers, most=options.max_members)
+    if options.dry_run:
+        refuse_unwritable(folder)
+        plan = make_plan(file, folder, members, facts, workers, options.ensemble)
+        _tell_found(plan)
+        _tell_plan(plan)
+        return 0
+    with occupied(folder):
+        plan = make_plan(file, folder, members, facts, workers, options.ensemble)
+        keep_file(folder, file)
+        _tell_found(plan)
+        board = Board(plan.members, plan.standings, plan.facts)
+        account = Account(folder, file.task, board, workers, time.monotonic() - began)
+        view = SweepView(console, board)
+        with Interrupt() as interrupt, view:
+            Runner(board, file.task, folder, workers, account, view).run(plan.shards, interrupt)
+        return _last_words(plan, board, account, interrupt)
+
+
+def _tell_found(plan: Plan) -> None:
+    """What is there before anything runs."""
+    counts = Board(plan.members, plan.standings, plan.facts).counts
+    begun = f", {counts['stopped']} begun" if counts["stopped"] else ""
+    _say(f"{plan.file.path}: {len(plan.members)} members of {plan.file.task} in {plan.folder}")
+    if any(standing.folder for standing in plan.standings):
+        _say(
+            f"found: {counts['finished']} done{begun}, {counts['diverged']} diverged, {counts['failed']} failed; "
+            "what is done or diverged is not run again"
+        )
+    if plan.strangers:
+        _say(f"{len(plan.strangers)} run folders there are of no member and left alone: {_some(plan.strangers)}")
+    if plan.shards:
+        left = sum(map(len, plan.shards))
+        _say(f"{left} members in {_count(len(plan.shards), 'shard')}, {_workers(plan)} at once")
+    needed, free = plan.disk_needed(), free_space(plan.folder)
+    if needed > free:
+        _say(f"warning: the runs may take {size(needed)} of disk, and {size(free)} are free")
+
+
+def _tell_plan(plan: Plan) -> None:
+    """The table of a dry run."""
+    if not plan.shards:
+        _say("nothing is left to run")
+        return
+    _say("measuring, a few seconds for each kind of shard")
+    estimate = rehearse(plan)
+    table = Table()
+    for name in ("shards", "members", "E", "T", "B", "H", "model memory", "data", "time a shard"):
+        table.add_column(name, justify="right")
+    groups: dict[object, list[int]] = {}
+    for k, shard in enumerate(plan.shards):
+        groups.setdefault(plan.group(shard.members[0]), []).append(k)
+    for numbers in groups.values():
+        shards = [plan.shards[k] for k in numbers]
+        member = plan.members[shards[0].members[0]]
+        facts = plan.facts[member.task]
+        sizes = sorted({len(shard) for shard in shards})
+        table.add_row(
+            f"{len(shards)}",
+            f"{sum(map(len, shards))}",
+            "–".join(map(str, (sizes[0], sizes[-1]) if len(sizes) > 1 else sizes)),
+            f"{facts.steps}",
+            f"{member.config.batch}",
+            f"{member.config.hidden}",
+            size(max(plan.memory(shard)[0] for shard in shards)),
+            size(max(plan.memory(shard)[1] for shard in shards)),
+            span(max(estimate.shards[k] for k in numbers)),
+        )
+    console.print(table)
+    _say(f"memory at once: at most about {size(plan.memory_at_once())}, for {_workers(plan)}")
+    _say(f"estimated time: {span(estimate.seconds)} on as many free cores; nothing was written to {plan.folder}")
+
+
+def _last_words(plan: Plan, board: Board, account: Account, interrupt: Interrupt) -> int:
+    if account.trouble:
+        _say(account.trouble)
+    _say(counts_text(board.counts))
+    left = sum(standing.open for standing in board.standings)
+    if left:
+        _say(
+            f"stopped; {board.counts['stopped']} members begun keep their checkpoints, {board.counts['waiting']} have "
+            "not begun, and the same command goes on"
+        )
+        return 143 if interrupt.signal == signal.SIGTERM else 130
+    leaders = board.leaders()
+    for member in leaders:
+        _say(f"best by validation: {best_line(board, member, test=True)}")
+        _say(f"  {plan.folder / (board.standings[member].folder or '')}")
+    if not leaders:
+        _say("no validation set to choose by: no member is called the best")
+    failed = [k for k, standing in enumerate(board.standings) if standing.state == "failed"]
+    for member in failed[:_MOST_ERRORS]:
+        _say(f"failed: {board.members[member].label}: {board.standings[member].error}")
+    if len(failed) > _MOST_ERRORS:
+        _say(f"and {len(failed) - _MOST_ERRORS} more; {plan.folder / 'sweep.json'} has all")
+    if failed:
+        _say("the same command tries failed members again")
+    if board.counts["finished"]:
+        _say(f"all runs: {plan.folder}    compare them: nprnn report {plan.folder}")
+    return 1 if failed else 0
+
+
+def _workers(plan: Plan) -> str:
+    return _count(min(plan.workers, len(plan.shards)), "worker")
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,84 @@
+"""The report's HTML as a template; all text goes through autoescape."""
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>nprnn report</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
+img { max-width: 100%; } table { border-collapse: collapse; margin: 1rem 0; }
+th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd; vertical-align: top; }
+th:first-child, td:first-child { text-align: left; } tr.baseline td { color: #555; font-style: italic; }
+.scroll { overflow-x: auto; } code { font-size: .9em; overflow-wrap: anywhere; } figure { margin: 1rem 0 1.5rem; }
+figcaption { color: #444; max-width: 50rem; } summary { cursor: pointer; }
+.loud { border-left: .3rem solid #D55E00; padding: .3rem .8rem; background: #fdf1ea; }
+</style></head><body>
+{% macro links(found) %}{% for link in found %}
+<a href="{{ link.uri }}" download="{{ link.name }}">{{ link.text }}</a>{% endfor %}{% endmacro %}
+{% macro number(value) %}{{ "–" if value is none else "%.4f"|format(value) }}{% endmacro %}
+<h1>nprnn report</h1>
+{% if left_out %}
+<div class="loud"><p>LEFT OUT: {{ left_out|length }} folder{{ "s" if left_out|length > 1 else "" }}</p>
+<ul>{% for folder in left_out %}<li><code>{{ folder.folder }}</code>: {{ folder.reason }}</li>{% endfor %}</ul></div>
+{% endif %}
+{% for s in sections %}
+<h2>{{ s.study.title }}</h2>
+<p>{{ s.study.members|length }} run{{ "s" if s.study.members|length > 1 else "" }} of {{ s.study.models|join(", ") }}.
+{% if s.study.keys %}What varies: {% for key, values in s.varied.items() %}<b>{{ key }}</b> ({{ values }}){{
+ ", " if not loop.last else "" }}{% endfor %}.{% endif %}</p>
+{% if s.unfinished %}
+<div class="loud"><p>NOT FINISHED: {{ s.unfinished|length }} of {{ s.study.members|length }} runs. They are left out of
+every mean and rate below.</p>
+<details><summary>which</summary><ul>{% for m in s.unfinished %}
+<li><code>{{ m.folder }}</code>: {{ m.ended_at }} of {{ m.updates }} updates</li>{% endfor %}</ul></details></div>
+{% endif %}
+{% for p in s.pictures %}
+<h3>{{ p.heading }}</h3>
+<figure>
+<img alt="{{ p.heading }}: {{ s.study.title }}" src="data:image/png;base64,{{ p.png|base64 }}">
+<figcaption>{{ p.caption }} {{ links(p.links) }}</figcaption></figure>
+{% if p.kind == "success" %}
+<div class="scroll"><table>
+<tr><th>model</th><th>succeeded</th><th>rate</th><th>95 % interval</th><th>diverged</th><th>not finished</th>
+<th>settings solved by every seed</th></tr>
+{% for r in s.rates %}
+<tr><td>{{ r.model }}</td><td>{{ r.successes }} of {{ r.runs }}</td><td>{{ "%.3f"|format(r.rate) }}</td>
+<td>{{ "%.3f"|format(r.low) }} to {{ "%.3f"|format(r.high) }}</td><td>{{ r.diverged }}</td>
+<td>{{ r.not_finished }}</td><td>{{ r.solved }} of {{ r.settings }}</td></tr>
+{% endfor %}</table></div>
+{% endif %}
+{% endfor %}
+{% if s.best %}
+<h3>Best setting of each model, chosen by validation</h3>
+<div class="scroll"><table>
+<tr><th>model</th><th>setting</th><th>runs</th><th>validation</th>
+{% for name in s.readings %}<th>test, {{ name }}</th>{% endfor %}</tr>
+{% for b in s.best %}
+<tr><td>{{ b.model }}</td><td>{{ b.text }}</td><td>{{ b.n }}</td><td>{{ number(b.validation) }}</td>
+{% for name in s.readings %}<td>{{ number(b.tests[name].mean) }}{% if b.tests[name]["values"]|length > 1 %}<br>
+{{ number(b.tests[name]["values"]|min) }} to {{ number(b.tests[name]["values"]|max) }}{% endif %}</td>{% endfor %}</tr>
+{% endfor %}</table></div>
+<p>{{ s.study.headline }}: the mean over the runs of the setting that finished, with the least and the greatest.
+The setting was chosen by the mean validation {{ s.study.headline }} of the last iterates, among settings that lost the
+fewest seeds. {{ links(s.best_links) }}</p>
+{% endif %}
+<h3>Runs</h3>
+{% if s.folded %}<details><summary>all {{ s.study.members|length }} runs</summary>{% endif %}
+<div class="scroll"><table>
+<tr><th>run</th><th>state</th><th>reading</th><th>updates</th>{% for m in s.study.metrics %}<th>test {{ m }}</th>
+{% endfor %}</tr>
+{% for run in s.runs %}{% for reading in run.readings %}
+<tr><td>{% if loop.first %}{{ run.label }}<br><code>{{ run.member.folder }}</code>{% endif %}</td>
+<td>{% if loop.first %}{{ run.state }}{% endif %}</td><td>{{ reading.name }}</td>
+<td>{{ reading["update"] }} of {{ run.member.updates }}</td>
+{% for m in s.study.metrics %}<td>{{ number(reading.metrics.get(m)) }}</td>{% endfor %}</tr>
+{% endfor %}{% endfor %}
+<tr class="baseline"><td>constant answer</td><td></td><td></td><td></td>
+{% for m in s.study.metrics %}<td>{{ number(s.study.baseline.get(m)) }}</td>{% endfor %}
+</tr></table></div>
+{% if s.folded %}</details>{% endif %}
+<p>{{ links(s.run_links) }}</p>
+{% endfor %}
+<p>Readings of each run: the last iterate; the mean of the last tenth of its evaluations; the iterate that did best
+on the validation set. Nothing was chosen by the test set.</p>
+</body></html>
+"""

@@ -1,0 +1,30 @@
+"""Sweeps: many runs of one task, from a file to finished run folders, on the cores there are."""
+
+from nprnn.sweep.account import ACCOUNT as ACCOUNT
+from nprnn.sweep.account import Account as Account
+from nprnn.sweep.account import read_account as read_account
+from nprnn.sweep.board import Board as Board
+from nprnn.sweep.board import Working as Working
+from nprnn.sweep.facts import TaskFacts as TaskFacts
+from nprnn.sweep.file import MOST_MEMBERS as MOST_MEMBERS
+from nprnn.sweep.file import SweepFile as SweepFile
+from nprnn.sweep.file import read_sweep as read_sweep
+from nprnn.sweep.members import SweepMember as SweepMember
+from nprnn.sweep.members import expand as expand
+from nprnn.sweep.place import free_space as free_space
+from nprnn.sweep.place import keep_file as keep_file
+from nprnn.sweep.place import occupied as occupied
+from nprnn.sweep.place import refuse_unwritable as refuse_unwritable
+from nprnn.sweep.plan import Plan as Plan
+from nprnn.sweep.plan import make_plan as make_plan
+from nprnn.sweep.plan import prepare as prepare
+from nprnn.sweep.rehearsal import Estimate as Estimate
+from nprnn.sweep.rehearsal import rehearse as rehearse
+from nprnn.sweep.runner import Runner as Runner
+from nprnn.sweep.shards import MOST_TOGETHER as MOST_TOGETHER
+from nprnn.sweep.shards import Job as Job
+from nprnn.sweep.shards import Shard as Shard
+from nprnn.sweep.shards import cut as cut
+from nprnn.sweep.survey import FAILED as FAILED
+from nprnn.sweep.survey import Standing as Standing
+from nprnn.sweep.survey import State as State

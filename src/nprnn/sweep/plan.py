@@ -1,0 +1,160 @@
+"""The plan of a sweep: its members, what of them is done, and the shards that are left."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nprnn.errors import ConfigError
+from nprnn.sweep.costs import PROCESS, disk, judging, memory, work
+from nprnn.sweep.facts import TaskFacts, learn_facts
+from nprnn.sweep.file import MOST_MEMBERS, SweepFile
+from nprnn.sweep.members import SweepMember, expand
+from nprnn.sweep.shards import MOST_TOGETHER, Job, Shard, cut
+from nprnn.sweep.survey import Standing, survey
+from nprnn.tasks import TaskConfig
+from nprnn.training import ensemble_key
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run.
+
+    Attributes:
+        file: the sweep file.
+        folder: the sweep's folder.
+        workers: processes at once.
+        members: all members.
+        facts: of each task setting.
+        standings: how each member stands.
+        strangers: run folders there of no member.
+        shards: what is left, the longest first.
+    """
+
+    file: SweepFile
+    folder: Path
+    workers: int
+    members: Sequence[SweepMember]
+    facts: Mapping[TaskConfig, TaskFacts]
+    standings: list[Standing]
+    strangers: Sequence[str]
+    shards: Sequence[Shard]
+
+    def group(self, member: int) -> Hashable:
+        """Members of equal groups can be one ensemble."""
+        return self.members[member].task, ensemble_key(self.members[member].config)
+
+    def memory(self, shard: Shard) -> tuple[int, int]:
+        """Bytes that a shard takes: for its models in training, and for their data."""
+        first = self.members[shard.members[0]]
+        facts = self.facts[first.task]
+        return shard.memory + judging(first.config, facts), shard.seeds * facts.data_bytes
+
+    def memory_at_once(self) -> int:
+        """Bytes that the workers take at most, whichever shards meet."""
+        largest = sorted((sum(self.memory(shard)) for shard in self.shards), reverse=True)[: self.workers]
+        return sum(largest) + len(largest) * PROCESS
+
+    def disk_needed(self) -> int:
+        """Bytes that the folders of the members without one will take."""
+        pairs = zip(self.members, self.standings, strict=True)
+        return sum(disk(m.config, self.facts[m.task]) for m, standing in pairs if standing.folder is None)
+
+    def updates_left(self, member: int) -> int:
+        """Updates of a member's schedule that are not done."""
+        return self.members[member].config.updates - self.standings[member].update
+
+    def evaluations_left(self, member: int) -> int:
+        """Evaluations of a member that are not done."""
+        config, done = self.members[member].config, self.standings[member].update
+        whole = config.updates // config.eval_every + (config.updates % config.eval_every > 0)
+        return whole - done // config.eval_every
+
+
+def prepare(
+    file: SweepFile, *, workers: int | None = None, most: int = MOST_MEMBERS
+) -> tuple[list[SweepMember], dict[TaskConfig, TaskFacts], int]:
+    """Everything about a sweep that can be wrong, before anything is written.
+
+    Args:
+        file: the sweep file.
+        workers: processes at once; None takes one for each core.
+        most: members allowed.
+
+    Returns:
+        The members, the facts of each task setting, and how many processes to run at once.
+
+    Raises:
+        ConfigError: too many members, or settings that are wrong or do not go with the data.
+        DataError: missing or damaged data.
+    """
+    workers = cores() if workers is None else workers
+    if workers < 1:
+        raise ConfigError(f"workers must be at least 1, got {workers}")
+    members = expand(file, most)
+    return members, learn_facts(members), workers
+
+
+def make_plan(
+    file: SweepFile,
+    folder: Path,
+    members: Sequence[SweepMember],
+    facts: Mapping[TaskConfig, TaskFacts],
+    workers: int,
+    together: int = MOST_TOGETHER,
+) -> Plan:
+    """Look at what is done and cut what is left.
+
+    Args:
+        file: the sweep file.
+        folder: the sweep's folder; it need not exist.
+        members: of the sweep.
+        facts: of each task setting.
+        workers: processes at once.
+        together: the largest shard.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: ``together`` is below 1.
+    """
+    if together < 1:
+        raise ConfigError(f"ensemble must be at least 1 member, got {together}")
+    found = survey(folder, file.task, members, facts)
+    jobs = []
+    for k, (member, standing) in enumerate(zip(members, found.standings, strict=True)):
+        if standing.open:
+            config, known = member.config, facts[member.task]
+            group = (member.task, ensemble_key(config))
+            left = work(config, known, config.updates - standing.update)
+            jobs.append(Job(k, group, config.seed, left, memory(config, known)))
+    shards = cut(jobs, workers, together=together)
+    return Plan(file, folder, workers, members, facts, found.standings, found.strangers, shards)
+
+
+def end_of(shards: Sequence[Shard], workers: int, seconds: Callable[[Shard], float]) -> float:
+    """When the last of so many workers ends, each taking the next shard as soon as it is free.
+
+    Args:
+        shards: in the order in which they are started.
+        workers: how many.
+        seconds: that a shard takes.
+
+    Returns:
+        Seconds from the start.
+    """
+    free = [0.0] * workers
+    for shard in shards:
+        heapq.heapreplace(free, free[0] + seconds(shard))
+    return max(free)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,127 @@
+"""What is on disk already: the run folder of every member, and how far it is.
+
+The run folders are the truth. ``sweep.json`` is an account of them and is never needed to go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from nprnn.errors import RunError
+from nprnn.runs import Run
+from nprnn.sweep.facts import TaskFacts, identity, spelled
+from nprnn.sweep.members import SweepMember
+from nprnn.tasks import TaskConfig
+from nprnn.training.readings import is_better
+
+FAILED = "failed.json"
+State = Literal["waiting", "running", "stopped", "finished", "diverged", "failed"]
+
+
+class Best(NamedTuple):
+    """The evaluation that did best on the validation set: its update and its metrics."""
+
+    update: int
+    valid: Mapping[str, float]
+    test: Mapping[str, float]
+
+
+@dataclass
+class Standing:
+    """How a member stands.
+
+    Attributes:
+        state: waiting (not begun), running, stopped (begun), finished, diverged or failed.
+        update: updates done.
+        folder: name of its run folder; None while it has none.
+        error: why it failed, or at which update it diverged.
+        best: its best evaluation; None where there is none, or no validation set.
+    """
+
+    state: State = "waiting"
+    update: int = 0
+    folder: str | None = None
+    error: str = ""
+    best: Best | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether there is still something to train."""
+        return self.state not in ("finished", "diverged", "failed")
+
+    def note(self, record: Mapping[str, Any], facts: TaskFacts) -> None:
+        """Take an evaluation into account."""
+        if "valid" not in record:
+            return
+        old = None if self.best is None else self.best.valid[facts.headline]
+        if is_better(record["valid"][facts.headline], old, facts.higher_is_better):
+            self.best = Best(record["update"], record["valid"], record["test"])
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a folder holds of a sweep.
+
+    Attributes:
+        standings: of every member, in order.
+        strangers: run folders of no member.
+    """
+
+    standings: list[Standing]
+    strangers: list[str] = field(default_factory=list)
+
+
+def survey(
+    folder: Path, task_name: str, members: Sequence[SweepMember], facts: Mapping[TaskConfig, TaskFacts]
+) -> Survey:
+    """Find the members' run folders; changes nothing.
+
+    A damaged run is failed: what is in it may be worth more than a fresh start. Its state is looked at anew every time,
+    so mending or moving it is enough.
+
+    Args:
+        folder: folder of run folders; it need not exist.
+        task_name: name of the task.
+        members: of the sweep.
+        facts: of each task setting.
+
+    Returns:
+        What was found.
+    """
+    found: dict[str, Path] = {}
+    unreadable = []
+    for path in sorted(folder.glob("*/config.json")):
+        try:
+            found[spelled(json.loads(path.read_bytes()))] = path.parent
+        except (OSError, ValueError, AttributeError):
+            unreadable.append(path.parent.name)
+    standings = []
+    for member in members:
+        own = found.pop(identity(task_name, member, facts[member.task].fingerprint), None)
+        standings.append(Standing() if own is None else _standing(own, member, facts[member.task]))
+    return Survey(standings, sorted([*unreadable, *(path.name for path in found.values())]))
+
+
+def _standing(folder: Path, member: SweepMember, facts: TaskFacts) -> Standing:
+    standing = Standing(folder=folder.name)
+    try:
+        run = Run.open(folder)
+        standing.update = run.progress()
+        for record in run.records():
+            if record["update"] <= standing.update:
+                standing.note(record, facts)
+    except (RunError, KeyError, TypeError) as error:
+        standing.state, standing.error = "failed", str(error) if isinstance(error, RunError) else repr(error)
+        return standing
+    blown = run.diverged()
+    if blown is not None:
+        standing.state, standing.error = "diverged", f"at update {blown}"
+    elif standing.update >= member.config.updates:
+        standing.state = "finished"
+    elif standing.update:
+        standing.state = "stopped"
+    return standing
