@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from nprnn.errors import ConfigError, NonFiniteError, RunError
 from nprnn.models import SequenceModel
 from nprnn.runs import BEST, LAST, Run
 from nprnn.tasks import Addition, Sequences, TaskData
-from nprnn.tasks.base import CrossEntropy, SquaredError
+from nprnn.tasks.base import CrossEntropy, SquaredError, Standardisation
 from nprnn.training import (
     Member,
     Outcome,
@@ -31,6 +33,7 @@ from nprnn.training import (
     train_ensemble,
 )
 from nprnn.training.draws import Draws, Place, batches
+from nprnn.training.members import Window
 from nprnn.training.optimizers import StackedClip, StackedOptimizer
 
 TASK = Addition(length=6, train_size=40, valid_size=20, test_size=30)
@@ -127,6 +130,19 @@ def test_every_row_moves_as_torch_optim_moves_it(kind: str, decays: bool, dtype:
     tolerance = {"rtol": 1e-12, "atol": 1e-12} if dtype == torch.float64 else {"rtol": 2e-5, "atol": 1e-6}
     for row, k in enumerate(kept):
         torch.testing.assert_close(ours.parameters[row], rows[k].detach(), **tolerance)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["rmsprop", "adam"])
+@pytest.mark.parametrize("decay", [0.9999, 0.999999, 0.99999999])
+def test_decays_close_to_one_are_not_rounded_away(kind: str, decay: float) -> None:
+    config = TrainConfig(optimizer=kind, lr=1.0, decay=decay, eps=1e-30, momentum=0.9)  # type: ignore[arg-type]
+    ours, row = StackedOptimizer([config], torch.zeros(1, 5)), nn.Parameter(torch.zeros(5))
+    theirs = TORCHS[kind](config, [row])
+    gradient = torch.tensor([1.0, -2.0, 0.5, 3.0, -0.1])
+    row.grad = gradient.clone()
+    theirs.step()
+    ours.step(gradient.unsqueeze(0), torch.ones(1, 1))
+    torch.testing.assert_close(ours.parameters[0], row.detach(), rtol=1e-5, atol=0)
 
 
 def test_an_optimiser_says_what_it_cannot_take_back() -> None:
@@ -438,14 +454,18 @@ def test_listeners_hear_every_update_and_record(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stops", [[7], [1, 2, 3, 13], [6, 12, 23]])
-def test_stopped_and_resumed_it_is_the_same(tmp_path: Path, stops: list[int]) -> None:
+def test_stopped_and_resumed_it_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: list[int]) -> None:
+    steps: list[Any] = []
+    step = StackedOptimizer.step
+    monkeypatch.setattr(StackedOptimizer, "step", lambda *arguments: steps.append(step(*arguments)))
     configs = [dataclasses.replace(CONFIG, seed=seed, optimizer="adam", lr=0.01, dropout=0.2) for seed in range(3)]
     whole = [member(tmp_path / "whole", config) for config in configs]
     train_ensemble(whole)
     parts = [member(tmp_path / "parts", config) for config in configs]
     for at in stops:
-        answers = iter([*[False] * (at - parts[0].run.progress() - 1), True])
-        train_ensemble(parts, stop=answers.__next__)
+        steps.clear()
+        left = at - parts[0].run.progress()
+        train_ensemble(parts, stop=functools.partial(lambda left: len(steps) >= left, left))
         assert [one.run.saved for one in parts] == [at] * 3
         parts = [member(tmp_path / "parts", config) for config in configs]
     train_ensemble(parts)
@@ -488,8 +508,11 @@ def test_a_checkpoint_of_another_optimiser_is_refused(tmp_path: Path) -> None:
     other = member(tmp_path / "b", CONFIG)
     train(other.config, other.data, other.run)
     (one.run.folder / LAST).write_bytes((other.run.folder / LAST).read_bytes())
-    with pytest.raises(RunError, match=r"holds weights but not what training needs .*exp_avg"):
-        train_ensemble([one])
+    (outcome,) = train_ensemble([one])
+    assert (outcome.state, outcome.update) == ("failed", 24)
+    assert re.search(r"holds weights but not what training needs .*exp_avg", outcome.message)
+    with pytest.raises(RunError, match="holds weights but not what training needs"):
+        train(*one)
 
 
 def test_what_does_not_go_together_is_told(tmp_path: Path) -> None:
@@ -509,10 +532,109 @@ def test_what_does_not_go_together_is_told(tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, seed=3)
     with pytest.raises(ConfigError, match="have one task"):
         train_ensemble([one, Member(config, data, start_run("sequences", task, config, data, tmp_path))])
-    with one.run.lock(), pytest.raises(RunError, match="another process is training"):
-        train_ensemble([one])
+    scaled = dataclasses.replace(one.data, standardisation=Standardisation(torch.zeros(2), torch.ones(2)))
+    with pytest.raises(ConfigError, match="standardisation"):
+        train_ensemble([one, Member(config, scaled, start_run("addition", TASK, config, scaled, tmp_path / "scaled"))])
+    with one.run.lock():
+        (outcome,) = train_ensemble([one])
+    assert outcome.state == "failed"
+    assert "another process is training" in outcome.message
     # Whoever was refused holds nothing.
+    assert train_ensemble([one], stop_after=1) == [Outcome("finished", 1)]
+
+
+def break_checkpoint(run: Run) -> None:
+    """The likeliest confusion of files: weights without what training needs."""
+    (run.folder / LAST).write_bytes((run.folder / BEST).read_bytes())
+
+
+def break_best(run: Run) -> None:
+    """A file that cannot be replaced."""
+    (run.folder / BEST).unlink(missing_ok=True)
+    (run.folder / BEST).mkdir()
+
+
+def break_records(run: Run) -> None:
+    (run.folder / "metrics.jsonl").write_text("{}\n{}\n")
+
+
+@pytest.mark.parametrize("breaking", [break_checkpoint, break_best, break_records])
+def test_whoever_cannot_be_read_or_written_leaves_the_others_alone(
+    tmp_path: Path, breaking: Callable[[Run], None]
+) -> None:
+    # A long rate and then a short one: what is best so far is best at every evaluation.
+    configs = [dataclasses.replace(CONFIG, seed=seed, updates=48, lr=0.2) for seed in range(3)]
+    members = [member(tmp_path / "together", config) for config in configs]
+    train_ensemble(members, stop_after=6)
+    breaking(members[1].run)
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in members[1].run.folder.iterdir())
+    log = Log()
+    outcomes = train_ensemble(members, listener=log)
+    assert [outcome.state for outcome in outcomes] == ["finished", "failed", "finished"]
+    assert str(members[1].run.folder) in outcomes[1].message
+    assert log.ends == dict(enumerate(outcomes))
+    if breaking is not break_best:
+        # Nothing of what it had is touched.
+        assert sorted((path.name, path.stat().st_mtime_ns) for path in members[1].run.folder.iterdir()) == before
+    for one in (members[0], members[2]):
+        alone = member(tmp_path / "alone", one.config)
+        train(one.config, alone.data, alone.run)
+        assert_alike(one.run, alone.run)
+
+
+def test_weights_that_are_no_numbers_are_never_kept(tmp_path: Path) -> None:
+    wild = member(tmp_path, dataclasses.replace(CONFIG, lr=3e38, clip=0.0))
+    tame = member(tmp_path, dataclasses.replace(CONFIG, seed=1))
+    outcomes = train_ensemble([wild, tame], stop_after=1)
+    assert [(outcome.state, outcome.update) for outcome in outcomes] == [("diverged", 0), ("finished", 1)]
+    assert wild.run.read_checkpoint(LAST) is None
+    assert wild.run.diverged() == 1
+
+
+def test_stopped_among_evaluations_the_others_stay_due(tmp_path: Path) -> None:
+    configs = [dataclasses.replace(CONFIG, seed=seed) for seed in range(3)]
+    members = [member(tmp_path / "stopped", config) for config in configs]
+    log = Log()
+    outcomes = train_ensemble(members, stop=lambda: len(log.records) == 1, listener=log)
+    assert outcomes == [Outcome("stopped", 6)] * 3
+    assert [len(one.run.records()) for one in members] == [1, 0, 0]
+    members = [member(tmp_path / "stopped", config) for config in configs]
+    train_ensemble(members)
+    whole = [member(tmp_path / "whole", config) for config in configs]
+    train_ensemble(whole)
+    for one, other in zip(members, whole, strict=True):
+        assert numbers(one.run) == numbers(other.run)
+
+
+def test_a_validation_set_that_blows_up_is_not_hidden_by_the_test_set(tmp_path: Path) -> None:
+    one = member(tmp_path, CONFIG)
+    valid = dataclasses.replace(one.data.valid, values=torch.full((20, 6), torch.inf))  # type: ignore[type-var]
+    (outcome,) = train_ensemble([one._replace(data=dataclasses.replace(one.data, valid=valid))])
+    assert outcome.state == "diverged"
+    assert "valid mse not finite any more" in outcome.message
+
+
+def test_checkpoints_stay_small_however_long_the_window(tmp_path: Path) -> None:
+    one = member(tmp_path, dataclasses.replace(CONFIG, updates=2000, eval_every=2000))
     train_ensemble([one], stop_after=1)
+    first = (one.run.folder / LAST).stat().st_size
+    train_ensemble([one], stop_after=1999)
+    assert (one.run.folder / LAST).stat().st_size < first + 100
+
+
+def test_a_window_that_was_kept_number_by_number_is_read() -> None:
+    assert Window.read({"loss": [1.0, 2.0], "gradient_norm": [3.0, 5.0]}) == Window(2, 3.0, 8.0)
+    assert Window.read(dataclasses.asdict(Window(2, 3.0, 8.0))) == Window(2, 3.0, 8.0)
+
+
+def test_sequences_of_one_length_in_one_set_and_another_in_the_next() -> None:
+    sets = [Addition(length=length, train_size=10, test_size=2).load(0).train for length in (6, 9)]
+    (batch,) = Draws(
+        [Place(dataclasses.replace(CONFIG, seed=k), train, 0) for k, train in enumerate(sets)], False
+    ).take(1)
+    assert batch.x.shape == (2, 9, 4, 2)
+    assert batch.lengths is not None
+    assert batch.lengths.tolist() == [[6] * 4, [9] * 4]
 
 
 def test_the_key_names_what_must_be_equal() -> None:

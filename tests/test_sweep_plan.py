@@ -11,15 +11,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import ROOT
 from nprnn.cli import main
 from nprnn.errors import ConfigError
 from nprnn.sweep import Job, Shard, cut, expand, make_plan, prepare, read_sweep
 from nprnn.sweep.plan import end_of
-from nprnn.tasks import TASKS
+from nprnn.sweep.shelf import Shelf
+from nprnn.tasks import TASKS, Addition, Sequences, TaskData
 from nprnn.training import TrainConfig
 
 TINY = {"length": 6, "train_size": 40, "valid_size": 10, "test_size": 10, "hidden": 8, "batch": 4, "updates": 24}
@@ -155,7 +158,7 @@ def test_a_wrong_file_is_refused_before_anything_runs(
     ("words", "message"),
     [
         (["--workers", "0"], "workers must be at least 1, got 0"),
-        (["--ensemble", "0"], "ensemble must be at least 1 member, got 0"),
+        (["--ensemble", "0"], "ensemble must be at least 1, got 0"),
         (["--max-members", "1"], "asks for 2 members .* --max-members 2"),
     ],
 )
@@ -163,6 +166,16 @@ def test_wrong_options(tmp_path: Path, words: list[str], message: str, capsys: p
     path = written(tmp_path, text_of(seeds=2))
     assert main(["sweep", str(path), "--out", str(tmp_path / "out"), *words]) == 2
     assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_page_and_the_example_hold_sweeps(tmp_path: Path) -> None:
+    page = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs" / "sweeps.md").read_text(), re.S | re.M)
+    assert page
+    examples = [path.read_text() for path in (ROOT / "examples").glob("*.toml")]
+    assert examples
+    for text in [*page, *examples]:
+        assert expand(read_sweep(written(tmp_path, text)))
 
 
 def test_an_output_folder_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,7 +227,7 @@ def test_every_member_of_the_product_is_in_one_shard(
     grid = {name: VALUES[name][:count] for name, count in sizes.items()}
     fixed = {"train_size": 20, "test_size": 3, "valid_size": 2}
     file = read_sweep(written(folder, text_of(grid=grid, fixed=fixed, seeds=seeds)))
-    members, facts, _ = prepare(file, workers=workers)
+    members, facts = prepare(file)
     assert file.count() == len(members)
     product = itertools.product(*grid.values(), range(seeds))
     assert [tuple(member.varied.values()) for member in members] == list(product)
@@ -265,6 +278,34 @@ def test_shards_are_even_small_enough_and_longest_first(
             assert len(own) % workers == 0 or len(own) == count
 
 
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """A task that counts how often it is loaded."""
+
+    task: Any
+    loads: list[int] = dataclasses.field(default_factory=list, hash=False)
+
+    def load(self, seed: int) -> TaskData:
+        self.loads.append(seed)
+        return self.task.load(seed)
+
+
+def test_data_are_loaded_once_and_shared(tmp_path: Path) -> None:
+    shelf, addition = Shelf(), Counted(Addition(length=6, train_size=9, valid_size=3, test_size=3))
+    first, other = shelf.get(addition, 0), shelf.get(addition, 1)
+    assert shelf.get(addition, 0) is first
+    assert shelf.get(addition, 1) is other
+    assert addition.loads == [0, 1]
+    assert first.train is not other.train
+    assert (first.valid, first.test) == (other.valid, other.test)
+    assert first.test is other.test
+
+    np.savez(tmp_path / "data.npz", x=np.ones((30, 5, 2), np.float32), y=np.arange(30) % 2)
+    seedless = Counted(Sequences(data=tmp_path / "data.npz"))
+    assert len({id(shelf.get(seedless, seed)) for seed in range(5)}) == 1
+    assert seedless.loads == [0, 1], "two seeds show that all are alike"
+
+
 def test_one_seed_stays_together_and_small_groups_stay_whole() -> None:
     jobs = [Job(k, "big", k % 4, 100.0, 1) for k in range(40)]
     shards = cut([*jobs, *(Job(40 + k, "small", k, 1.0, 1) for k in range(4))], 2)
@@ -285,7 +326,7 @@ def test_ten_thousand_members_are_planned_in_seconds(tmp_path: Path) -> None:
     values = [k / 1000 for k in range(1, 101)]
     file = read_sweep(written(tmp_path, text_of(grid={"lr": values, "clip": values[:10]}, seeds=10)))
     began = time.perf_counter()
-    members, facts, _ = prepare(file)
+    members, facts = prepare(file)
     plan = make_plan(file, tmp_path / "none", members, facts, 2)
     assert time.perf_counter() - began < 10
     assert sum(map(len, plan.shards)) == 10_000

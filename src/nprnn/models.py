@@ -225,12 +225,15 @@ def stack_models(models: Sequence[SequenceModel]) -> SequenceModel:
         The ensemble, with copies of their weights.
 
     Raises:
-        InputError: LSTMs or ensembles among them, or they differ in size, nonlinearity or in what is trained.
+        InputError: LSTMs or ensembles among them; only some scale their inputs; they differ in size, nonlinearity or
+            in what is trained.
     """
     rnns = [model.rnn for model in models if isinstance(model.rnn, RNN)]
     heads = [model.head for model in models if isinstance(model.head, nn.Linear)]
     if not len(rnns) == len(heads) == len(models):
         raise InputError("stack_models takes single models with a layer of nprnn.RNN; LSTMs and ensembles stay apart")
+    if len({(model.input_mean is None, model.input_scale is None) for model in models}) > 1:
+        raise InputError("stack_models takes models that all scale their inputs, or none of them")
     means, scales = ([getattr(model, name) for model in models] for name in ("input_mean", "input_scale"))
     scaling = [None if v[0] is None else torch.stack(v)[:, None, None] for v in (means, scales)]
     return SequenceModel(stack(rnns), stack(heads), *scaling)

@@ -11,8 +11,10 @@ from typing import Annotated
 
 import tyro
 from rich.table import Table
+from rich.text import Text
 
 from nprnn.cli.common import console, parse
+from nprnn.errors import ConfigError
 from nprnn.reporting.sweeping import SweepView, best_line, counts_text, size, span
 from nprnn.sweep import (
     MOST_MEMBERS,
@@ -21,6 +23,7 @@ from nprnn.sweep import (
     Board,
     Plan,
     Runner,
+    cores,
     free_space,
     keep_file,
     make_plan,
@@ -52,7 +55,11 @@ def command_sweep(words: list[str]) -> int:
     options = parse(_Arguments, words, "nprnn sweep", command_sweep.__doc__)
     file = read_sweep(options.file)
     folder = options.out if options.out is not None else Path("runs") / options.file.stem
-    members, facts, workers = prepare(file, workers=options.workers, most=options.max_members)
+    workers = cores() if options.workers is None else options.workers
+    for name, value in (("workers", workers), ("ensemble", options.ensemble)):
+        if value < 1:
+            raise ConfigError(f"{name} must be at least 1, got {value}")
+    members, facts = prepare(file, options.max_members)
     if options.dry_run:
         refuse_unwritable(folder)
         plan = make_plan(file, folder, members, facts, workers, options.ensemble)
@@ -99,7 +106,8 @@ def _tell_plan(plan: Plan) -> None:
     _say("measuring, a few seconds for each kind of shard")
     estimate = rehearse(plan)
     table = Table()
-    for name in ("shards", "members", "E", "T", "B", "H", "model memory", "data", "time a shard"):
+    table.add_column("members like", overflow="fold")
+    for name in ("shards", "members", "E", "T", "B", "H", "memory", "data", "time a shard"):
         table.add_column(name, justify="right")
     groups: dict[object, list[int]] = {}
     for k, shard in enumerate(plan.shards):
@@ -110,6 +118,7 @@ def _tell_plan(plan: Plan) -> None:
         facts = plan.facts[member.task]
         sizes = sorted({len(shard) for shard in shards})
         table.add_row(
+            Text(member.label),
             f"{len(shards)}",
             f"{sum(map(len, shards))}",
             "–".join(map(str, (sizes[0], sizes[-1]) if len(sizes) > 1 else sizes)),

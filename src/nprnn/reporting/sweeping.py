@@ -147,7 +147,8 @@ def span(seconds: float) -> str:
 
 def size(count: float) -> str:
     """An amount of memory."""
-    return f"{count / 2**20:.0f} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"
+    mebibytes = count / 2**20
+    return f"{mebibytes:.{1 if mebibytes < 9.95 else 0}f} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:.1f} GiB"
 
 
 def _reached(board: Board, member: int, *, test: bool) -> str:

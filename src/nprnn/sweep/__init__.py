@@ -16,6 +16,7 @@ from nprnn.sweep.place import keep_file as keep_file
 from nprnn.sweep.place import occupied as occupied
 from nprnn.sweep.place import refuse_unwritable as refuse_unwritable
 from nprnn.sweep.plan import Plan as Plan
+from nprnn.sweep.plan import cores as cores
 from nprnn.sweep.plan import make_plan as make_plan
 from nprnn.sweep.plan import prepare as prepare
 from nprnn.sweep.rehearsal import Estimate as Estimate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nprnn.sweep.costs import work
@@ -23,12 +23,10 @@ class Working:
     Attributes:
         shard: its members.
         doing: starting, loading or training.
-        began: ``time.monotonic()`` of its start.
     """
 
     shard: Shard
     doing: str = "starting"
-    began: float = field(default_factory=time.monotonic)
 
 
 class Board:

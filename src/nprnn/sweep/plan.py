@@ -8,7 +8,6 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nprnn.errors import ConfigError
 from nprnn.sweep.costs import PROCESS, disk, judging, memory, work
 from nprnn.sweep.facts import TaskFacts, learn_facts
 from nprnn.sweep.file import MOST_MEMBERS, SweepFile
@@ -31,7 +30,7 @@ class Plan:
         facts: of each task setting.
         standings: how each member stands.
         strangers: run folders there of no member.
-        shards: what is left, the longest first.
+        shards: what is left, in the order in which they are started.
     """
 
     file: SweepFile
@@ -45,7 +44,7 @@ class Plan:
 
     def group(self, member: int) -> Hashable:
         """Members of equal groups can be one ensemble."""
-        return self.members[member].task, ensemble_key(self.members[member].config)
+        return _group(self.members[member])
 
     def memory(self, shard: Shard) -> tuple[int, int]:
         """Bytes that a shard takes: for its models in training, and for their data."""
@@ -74,28 +73,22 @@ class Plan:
         return whole - done // config.eval_every
 
 
-def prepare(
-    file: SweepFile, *, workers: int | None = None, most: int = MOST_MEMBERS
-) -> tuple[list[SweepMember], dict[TaskConfig, TaskFacts], int]:
+def prepare(file: SweepFile, most: int = MOST_MEMBERS) -> tuple[list[SweepMember], dict[TaskConfig, TaskFacts]]:
     """Everything about a sweep that can be wrong, before anything is written.
 
     Args:
         file: the sweep file.
-        workers: processes at once; None takes one for each core.
         most: members allowed.
 
     Returns:
-        The members, the facts of each task setting, and how many processes to run at once.
+        The members, and the facts of each task setting.
 
     Raises:
         ConfigError: too many members, or settings that are wrong or do not go with the data.
         DataError: missing or damaged data.
     """
-    workers = cores() if workers is None else workers
-    if workers < 1:
-        raise ConfigError(f"workers must be at least 1, got {workers}")
     members = expand(file, most)
-    return members, learn_facts(members), workers
+    return members, learn_facts(members)
 
 
 def make_plan(
@@ -118,22 +111,20 @@ def make_plan(
 
     Returns:
         The plan.
-
-    Raises:
-        ConfigError: ``together`` is below 1.
     """
-    if together < 1:
-        raise ConfigError(f"ensemble must be at least 1 member, got {together}")
     found = survey(folder, file.task, members, facts)
     jobs = []
     for k, (member, standing) in enumerate(zip(members, found.standings, strict=True)):
         if standing.open:
             config, known = member.config, facts[member.task]
-            group = (member.task, ensemble_key(config))
             left = work(config, known, config.updates - standing.update)
-            jobs.append(Job(k, group, config.seed, left, memory(config, known)))
+            jobs.append(Job(k, _group(member), config.seed, left, memory(config, known), standing.update > 0))
     shards = cut(jobs, workers, together=together)
     return Plan(file, folder, workers, members, facts, found.standings, found.strangers, shards)
+
+
+def _group(member: SweepMember) -> Hashable:
+    return member.task, ensemble_key(member.config)
 
 
 def end_of(shards: Sequence[Shard], workers: int, seconds: Callable[[Shard], float]) -> float:

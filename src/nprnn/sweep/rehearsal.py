@@ -21,6 +21,7 @@ _SECONDS = 2.0
 # The first updates fill caches and are slower than all others.
 _SECONDS_WARMING = 0.3
 _NEVER = 10**9
+_HARMLESS = 1e-12
 _JUDGED = 1000
 # Starting a process and importing torch.
 _SECONDS_TO_START = 2.0
@@ -83,9 +84,11 @@ def _measure(plan: Plan, shard: Shard) -> Speed:
     data = task.load(members[0].config.seed)
     with tempfile.TemporaryDirectory(prefix="nprnn-sweep-") as folder:
         ensemble = []
-        for member in members:
-            config = dataclasses.replace(member.config, updates=_NEVER, eval_every=_NEVER)
-            ensemble.append(Member(config, data, start_run(name, task, config, data, Path(folder))))
+        for k, member in enumerate(members):
+            # Nobody is to diverge and leave while the clock runs.
+            config = dataclasses.replace(member.config, updates=_NEVER, eval_every=_NEVER, lr=_HARMLESS)
+            # Members that differ in one of these alone would share a folder.
+            ensemble.append(Member(config, data, start_run(name, task, config, data, Path(folder) / str(k))))
         clock = _Clock()
         train_ensemble(ensemble, stop=clock)
     return Speed(clock.seconds_an_update() / len(members), _seconds_to_judge(members[0].config, data))

@@ -100,17 +100,24 @@ class Runner:
                 self._listen()
                 if stop() and not self._stopping:
                     self._stopping = True
+                    self._watcher.on_note("stopping: each worker writes its checkpoints; Ctrl-C again kills them")
                     for worker in self._workers.values():
                         worker.process.terminate()
                 while self._queue and len(self._workers) < self._most and not self._stopping:
                     self._start(self._queue.pop(0))
                 self._watcher.draw()
                 self._account.save()
-        finally:
-            # Only after a second Ctrl-C, or an error of ours: otherwise none is left.
+        except KeyboardInterrupt:
             for worker in self._workers.values():
                 worker.process.kill()
+            raise
+        finally:
+            # Some are left after an error of ours. Nobody listens any more, and a full pipe would hold them up.
+            for channel, worker in self._workers.items():
+                channel.close()
+                worker.process.terminate()
                 worker.process.join()
+                self._put_aside(worker.shard)
             self._account.save(now=True)
 
     def _start(self, shard: Shard) -> None:
@@ -154,7 +161,8 @@ class Runner:
             case Recorded(member, record):
                 board.note(member, record)
             case Ended(member, state, update, text):
-                if state == "finished":
+                # One that diverged keeps a checkpoint from before; how far it came is what is told of it.
+                if state != "diverged":
                     board.move({member: update})
                 board.put(member, state, text)
                 if state != "stopped":
@@ -187,8 +195,7 @@ class Runner:
             return
         error = worker.broken.error if worker.broken else _death(worker.process.exitcode)
         if self._stopping:
-            for member in left:
-                self._board.put(member, "stopped" if self._board.standings[member].update else "waiting")
+            self._put_aside(worker.shard)
         elif not worker.shard.again:
             for member in left:
                 self._board.put(member, "waiting", worker.errors.get(member, error))
@@ -198,6 +205,13 @@ class Runner:
         else:
             for member in left:
                 self._fail(member, worker.errors.get(member, error), worker.broken.trace if worker.broken else "")
+
+    def _put_aside(self, shard: Shard) -> None:
+        """Members that nobody trains any more, and another session will."""
+        for member in shard.members:
+            standing = self._board.standings[member]
+            if standing.open:
+                self._board.put(member, "stopped" if standing.update else "waiting")
 
     def _fail(self, member: int, error: str, trace: str) -> None:
         self._board.put(member, "failed", error)

@@ -22,6 +22,7 @@ class Job:
         seed: those of one seed share their training data.
         work: how much is left.
         memory: bytes it takes.
+        begun: whether some of it is done.
     """
 
     member: int
@@ -29,6 +30,7 @@ class Job:
     seed: int
     work: float
     memory: int
+    begun: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Shard:
         work: how much is left for all.
         memory: bytes for all, without the data.
         seeds: how many training sets they need.
+        begun: whether some of it is done.
         again: whether it is tried for the second time.
     """
 
@@ -47,6 +50,7 @@ class Shard:
     work: float
     memory: int
     seeds: int
+    begun: bool = False
     again: bool = False
 
     def __len__(self) -> int:
@@ -55,7 +59,7 @@ class Shard:
 
 
 def cut(jobs: Sequence[Job], workers: int, *, together: int = MOST_TOGETHER, memory: int = MEMORY) -> list[Shard]:
-    """Every job in one shard, the longest shard first.
+    """Every job in one shard: those that are begun first, then the longest.
 
     A group becomes as few shards as memory and ``together`` allow; a big one is cut further, to a multiple of the
     workers, so that they end together. Sizes of a group's shards differ by 1 at most, and members of one seed stay
@@ -76,13 +80,13 @@ def cut(jobs: Sequence[Job], workers: int, *, together: int = MOST_TOGETHER, mem
     small = _SMALL * sum(job.work for job in jobs) / workers
     shards = []
     for group in groups.values():
-        group.sort(key=lambda job: (job.seed, job.member))
+        group.sort(key=lambda job: (not job.begun, job.seed, job.member))
         cap = max(1, min(together, memory // max(1, *(job.memory for job in group))))
         pieces = math.ceil(len(group) / cap)
         if sum(job.work for job in group) > small:
             pieces = min(len(group), math.ceil(pieces / workers) * workers)
         shards += [_shard(group[len(group) * k // pieces : len(group) * (k + 1) // pieces]) for k in range(pieces)]
-    return sorted(shards, key=lambda shard: -shard.work)
+    return sorted(shards, key=lambda shard: (not shard.begun, -shard.work))
 
 
 def _shard(jobs: Sequence[Job]) -> Shard:
@@ -91,4 +95,5 @@ def _shard(jobs: Sequence[Job]) -> Shard:
         work=sum(job.work for job in jobs),
         memory=sum(job.memory for job in jobs),
         seeds=len({job.seed for job in jobs}),
+        begun=any(job.begun for job in jobs),
     )

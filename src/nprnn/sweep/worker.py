@@ -112,8 +112,12 @@ class Desk:
 
     def on_end(self, member: int, outcome: Outcome) -> None:
         """Tell that a member is through."""
-        self._moved.pop(self.numbers[member], None)
-        self.tell(Ended(self.numbers[member], outcome.state, outcome.update, outcome.message))
+        number = self.numbers[member]
+        self._moved.pop(number, None)
+        if outcome.state == "failed":
+            self.tell(Refused(number, outcome.message))
+        else:
+            self.tell(Ended(number, outcome.state, outcome.update, outcome.message))
 
     def _flush(self) -> None:
         self.tell(Moved(self._moved))
@@ -138,21 +142,15 @@ def _train(order: Order, desk: Desk, stop: Callable[[], bool]) -> None:
             desk.tell(Refused(number, str(error)))
             continue
         desk.tell(Opened(number, run.folder.name, update))
-        members.append((number, Member(config, data, run)))
-    _await_locks([member.run for _, member in members], stop)
-    free = []
-    for number, member in members:
-        if member.run.in_use():
-            desk.tell(Refused(number, f"another process is training in {member.run.folder}"))
-        else:
-            free.append(member)
-            desk.numbers.append(number)
-    if not free or stop():
+        members.append(Member(config, data, run))
+        desk.numbers.append(number)
+    _await_locks([member.run for member in members], stop)
+    if not members or stop():
         return
     desk.tell(Doing("training"))
     began = time.perf_counter()
     try:
-        train_ensemble(free, stop=stop, listener=desk)
+        train_ensemble(members, stop=stop, listener=desk)
     finally:
         desk.training = time.perf_counter() - began
 

@@ -104,7 +104,7 @@ class Draws:
             x = torch.stack([_padded(drawn[k].x, steps) for k in self._taken], 1)
         ys = [_padded(batch.y, steps) if self._steps_have_targets else batch.y for batch in drawn]
         y = torch.stack([ys[k] for k in self._taken], 1)
-        if all(batch.lengths is None for batch in drawn):
+        if all(batch.lengths is None and batch.x.shape[1] == steps for batch in drawn):
             return Batch(x, y)
         lengths = [_lengths(batch, count) for batch in drawn]
         return Batch(x, y, torch.stack([lengths[k] for k in self._taken], 1))

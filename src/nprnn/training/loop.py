@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from nprnn.errors import ConfigError, NonFiniteError
+from nprnn.errors import ConfigError, NonFiniteError, RunError
 from nprnn.models import SequenceModel
 from nprnn.runs import Run
 from nprnn.seeds import derive
@@ -31,7 +31,10 @@ class Listener(Protocol):
     """Told what happens, as it happens: a progress bar, for one. ``member`` counts the members that were given."""
 
     def on_updates(self, member: int, update: int, losses: Sequence[float]) -> None:
-        """Some times a second: ``update`` are done, and these are the losses since the last call."""
+        """Some times a second: ``update`` are done, and these are the losses since the last call.
+
+        The last updates of one that diverges are not told.
+        """
 
     def on_record(self, member: int, record: dict[str, Any]) -> None:
         """After an evaluation, with the line that went to ``metrics.jsonl``."""
@@ -73,11 +76,13 @@ def train(
     Source: sections 3 and 4.
     """
     with _Training([Member(config, data, run)], stop_after, listener) as training:
-        model = training.seats[0].model
+        models = [seat.model for seat in training.seats]
         (outcome,) = training.finish(stop)
     if outcome.state == "diverged":
         raise NonFiniteError(outcome.message)
-    return model
+    if outcome.state == "failed":
+        raise RunError(outcome.message)
+    return models[0]
 
 
 def train_ensemble(
@@ -89,8 +94,8 @@ def train_ensemble(
 ) -> list[Outcome]:
     """Train E members at once, each as ``train`` would alone: its own start, data order, optimiser, schedule and clip.
 
-    Members may stand at different updates. One that ends or diverges leaves, and the others go on untouched; their
-    numbers differ from those of a lone run by rounding alone.
+    Members may stand at different updates. One that ends, diverges or fails leaves, and the others go on untouched;
+    their numbers differ from those of a lone run by rounding alone.
 
     Args:
         members: of one task with one setting, whose ``ensemble_key`` are equal.
@@ -103,7 +108,6 @@ def train_ensemble(
 
     Raises:
         ConfigError: members that do not go together, settings that do not fit the data, a ``stop_after`` below 1.
-        RunError: a run folder is damaged, in use, or cannot be written.
 
     Source: sections 3 and 4.
     """
@@ -117,68 +121,71 @@ class _Training:
     def __init__(self, members: Sequence[Member], stop_after: int | None, listener: Listener | None) -> None:
         _check(members, stop_after)
         self.members = members
+        self.seats: list[Seat] = []
         self._stop_after = stop_after
         self._listener = listener
         self._outcomes: dict[int, Outcome] = {}
+        self._ended: dict[int, Outcome] = {}
         self._seconds = 0.0
         self._stopping = False
 
     def __enter__(self) -> _Training:
         with ExitStack() as locks:
-            for member in self.members:
-                locks.enter_context(member.run.lock())
-            self._begin()
+            self._begin(locks)
             self._locks = locks.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._locks.close()
 
-    def _begin(self) -> None:
-        seats, kept = [], {}
+    def _begin(self, locks: ExitStack) -> None:
+        kept: dict[int, dict[str, Tensor] | None] = {}
         for number, member in enumerate(self.members):
             config = member.config
             last = config.updates if self._stop_after is None else min(config.updates, self._stop_after)
             seat = Seat(number, member, start_model(config, member.data), last)
-            checkpoint = member.run.resume()
-            if checkpoint is not None:
-                kept[number] = seat.restore(checkpoint)
-            seats.append(seat)
+            with self._own(seat):
+                locks.enter_context(member.run.lock())
+                kept[number] = seat.restore()
+                self.seats.append(seat)
         # Those that run in one call stand together.
-        self.seats = sorted(seats, key=lambda seat: kind(seat.model))
+        self.seats.sort(key=lambda seat: kind(seat.model))
+        self._leave()
+        if not self.seats:
+            return
         self._models = StackedModels([seat.model for seat in self.seats])
         self._optimizer = StackedOptimizer([s.member.config for s in self.seats], self._models.parameters)
         for row, seat in enumerate(self.seats):
-            if seat.number in kept:
-                try:
-                    self._optimizer.restore(row, kept[seat.number])
-                except ValueError as error:
-                    raise no_way_on(seat.member.run, error) from error
+            found = kept[seat.number]
+            if found is not None:
+                with self._own(seat):
+                    try:
+                        self._optimizer.restore(row, found)
+                    except ValueError as error:
+                        raise no_way_on(seat.member.run, error) from error
         self._seat()
 
     def finish(self, stop: Callable[[], bool]) -> list[Outcome]:
         """Train until every member has ended or ``stop`` says so."""
-        self._leave({seat.number: Outcome("finished", seat.done) for seat in self.seats if seat.done >= seat.last})
         while self.seats:
-            ended = self._stretch(min(seat.until_event() for seat in self.seats), stop)
-            ended |= self._evaluate(ended)
+            self._evaluate(stop)
             for row, seat in enumerate(self.seats):
-                if seat.number not in ended and seat.done == seat.last:
-                    seat.checkpoint(self._optimizer.member(row))
-                    ended[seat.number] = Outcome("finished", seat.done)
-            if self._stopping:
-                for row, seat in enumerate(self.seats):
-                    if seat.number not in ended:
+                if seat.number not in self._ended and (self._stopping or seat.done >= seat.last):
+                    with self._own(seat):
                         seat.checkpoint(self._optimizer.member(row))
-                        ended[seat.number] = Outcome("stopped", seat.done)
-            self._leave(ended)
+                        self._ended[seat.number] = Outcome(
+                            "finished" if seat.done >= seat.last else "stopped", seat.done
+                        )
+            self._leave()
+            if self.seats:
+                self._stretch(min(seat.until_event() for seat in self.seats), stop)
+                self._leave()
         return [self._outcomes[number] for number in range(len(self.members))]
 
-    def _stretch(self, updates: int, stop: Callable[[], bool]) -> dict[int, Outcome]:
-        """So many updates with nothing due in between, fewer if ``stop`` says so; returns who diverged."""
+    def _stretch(self, updates: int, stop: Callable[[], bool]) -> None:
+        """So many updates with nothing due in between; fewer if ``stop`` says so or a member diverges."""
         lr = self._models.parameters.new_tensor([[s.member.config.lr_at(s.done)] for s in self.seats])
         unseen: list[tuple[Tensor, Tensor]] = []
-        ended: dict[int, Outcome] = {}
         began = looked = time.perf_counter()
         for number, batch in enumerate(self._draws.take(updates), start=1):
             outputs = self._models(
@@ -198,54 +205,60 @@ class _Training:
             over = self._stopping or number == updates
             now = time.perf_counter()
             if over or now - looked > _LOOK_EVERY or len(unseen) >= _MOST_UNSEEN:
-                ended = self._look(unseen)
+                self._look(unseen)
                 unseen, looked = [], now
-            if over or ended:
+            if over or self._ended:
                 break
         self._seconds += time.perf_counter() - began
-        return ended
 
-    def _look(self, unseen: Sequence[tuple[Tensor, Tensor]]) -> dict[int, Outcome]:
-        """Read the losses and norms of the last updates; returns who diverged."""
-        ended = {}
+    def _look(self, unseen: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Read the losses and norms of the last updates."""
         columns = [torch.stack(values, 1).tolist() for values in zip(*unseen, strict=True)]
         for seat, seat_losses, norms in zip(self.seats, *columns, strict=True):
-            message = seat.note(seat_losses, norms)
-            if message:
-                ended[seat.number] = Outcome("diverged", seat.member.run.saved, message)
-            elif self._listener:
-                self._listener.on_updates(seat.number, seat.done, seat_losses)
-        return ended
+            with self._own(seat):
+                seat.note(seat_losses, norms)
+                if self._listener:
+                    self._listener.on_updates(seat.number, seat.done, seat_losses)
 
-    def _evaluate(self, ended: dict[int, Outcome]) -> dict[int, Outcome]:
-        """Evaluate whoever is due and has not ended; returns who turns out to have diverged."""
-        found = {}
-        for row, seat in enumerate(self.seats):
-            if seat.number in ended or not seat.evaluation_due or not seat.window["loss"]:
-                continue
-            record, message = seat.evaluate(self._seconds)
-            if message:
-                found[seat.number] = Outcome("diverged", seat.member.run.saved, message)
-                continue
-            seat.keep(record, self._optimizer.member(row))
-            if self._listener:
-                self._listener.on_record(seat.number, record)
-        return found
+    def _evaluate(self, stop: Callable[[], bool]) -> None:
+        """Evaluate whoever is due, one after the other; asked to stop, the others stay due."""
+        due = [(row, seat) for row, seat in enumerate(self.seats) if seat.evaluation_due]
+        for place, (row, seat) in enumerate(due):
+            self._stopping = self._stopping or (place > 0 and stop())
+            if self._stopping and place > 0:
+                break
+            with self._own(seat):
+                record = seat.evaluate(self._seconds, self._optimizer.member(row))
+                if self._listener:
+                    self._listener.on_record(seat.number, record)
 
-    def _leave(self, ended: dict[int, Outcome]) -> None:
+    @contextmanager
+    def _own(self, seat: Seat) -> Iterator[None]:
+        """What goes wrong in here ends this member alone."""
+        try:
+            yield
+        except NonFiniteError as error:
+            self._ended[seat.number] = Outcome("diverged", seat.member.run.saved, str(error))
+        except RunError as error:
+            self._ended[seat.number] = Outcome("failed", seat.member.run.saved, str(error))
+
+    def _leave(self) -> None:
         """Send home whoever has ended."""
-        if not ended:
+        if not self._ended:
             return
+        ended, self._ended = self._ended, {}
+        self._outcomes |= ended
+        rows = [row for row, seat in enumerate(self.seats) if seat.number not in ended]
+        if 0 < len(rows) < len(self.seats):
+            self._models.keep(torch.tensor(rows))
+            self._optimizer.keep(torch.tensor(rows), self._models.parameters)
+        changed = len(rows) < len(self.seats)
+        self.seats = [self.seats[row] for row in rows]
+        if self.seats and changed:
+            self._seat()
         for number, outcome in ended.items():
-            self._outcomes[number] = outcome
             if self._listener:
                 self._listener.on_end(number, outcome)
-        rows = torch.tensor([row for row, seat in enumerate(self.seats) if seat.number not in ended], dtype=torch.long)
-        self.seats = [seat for seat in self.seats if seat.number not in ended]
-        if self.seats:
-            self._models.keep(rows)
-            self._optimizer.keep(rows, self._models.parameters)
-            self._seat()
 
     def _seat(self) -> None:
         """What depends on who is there."""
@@ -285,9 +298,11 @@ class _Training:
             config = seat.member.config
             own = steps if batch.lengths is None else min(steps, int(batch.lengths[row].max()))
             shape = (*([own] if steps else []), config.batch, config.hidden)
-            generator = derive(config.seed, "dropout", seat.done + ahead)
-            kept = torch.rand(shape, generator=generator) >= config.dropout
-            mask = kept / (1 - config.dropout)
+            if config.dropout:
+                generator = derive(config.seed, "dropout", seat.done + ahead)
+                mask = (torch.rand(shape, generator=generator) >= config.dropout) / (1 - config.dropout)
+            else:
+                mask = torch.ones(shape)
             masks.append(torch.cat([mask, mask.new_ones(steps - own, *shape[1:])]) if own < steps else mask)
         return torch.stack(masks)
 
@@ -306,9 +321,15 @@ def _check(members: Sequence[Member], stop_after: int | None) -> None:
                 f"the members of an ensemble differ in what must be equal: {ensemble_key(first.config)} and "
                 f"{ensemble_key(config)} (family, hidden, batch, optimizer, loss_at, truncate)"
             )
-        sizes = [(d.input_size, d.output_size, d.steps_have_targets) for d in (data, first.data)]
+        sizes = [
+            (d.input_size, d.output_size, d.steps_have_targets, d.standardisation is not None)
+            for d in (data, first.data)
+        ]
         if sizes[0] != sizes[1]:
-            raise ConfigError(f"the members of an ensemble have one task; their inputs, outputs or targets are {sizes}")
+            raise ConfigError(
+                "the members of an ensemble have one task; their inputs, outputs, targets for every step, and "
+                f"standardisation are {sizes}"
+            )
     folders = [member.run.folder for member in members]
     if len(set(folders)) < len(folders):
         raise ConfigError("two members of an ensemble have the same run folder, so the same settings")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Hashable
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from nprnn.errors import RunError
+from nprnn.errors import NonFiniteError, RunError
 from nprnn.models import At, SequenceModel, build_model
 from nprnn.runs import DIVERGED, Checkpoint, Run
 from nprnn.seeds import derive
@@ -39,12 +39,13 @@ class Outcome:
     """How training ended for a member.
 
     Attributes:
-        state: finished (the schedule, or ``stop_after``), stopped (asked to), or diverged.
+        state: finished (the schedule, or ``stop_after``), stopped (asked to), diverged (its numbers blew up), or failed
+            (its folder is damaged, in use, or cannot be written).
         update: updates done at its last checkpoint.
         message: what happened, or "".
     """
 
-    state: Literal["finished", "stopped", "diverged"]
+    state: Literal["finished", "stopped", "diverged", "failed"]
     update: int
     message: str = ""
 
@@ -96,8 +97,32 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @dataclass
+class Window:
+    """Sums since the last evaluation: how many updates, and of their losses and gradient norms."""
+
+    updates: int = 0
+    loss: float = 0.0
+    gradient_norm: float = 0.0
+
+    def means(self) -> dict[str, float]:
+        """Loss and gradient norm of an update."""
+        return {"loss": self.loss / self.updates, "gradient_norm": self.gradient_norm / self.updates}
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Window:
+        """What a checkpoint tells; version 0.1 kept every number for a while, and later sums."""
+        if isinstance(found["loss"], list):
+            losses, norms = (list(map(float, found[name])) for name in ("loss", "gradient_norm"))
+            return cls(len(losses), sum(losses), sum(norms))
+        return cls(int(found["updates"]), float(found["loss"]), float(found["gradient_norm"]))
+
+
+@dataclass
 class Seat:
     """A member in training.
+
+    What goes wrong with a member is raised here: ``NonFiniteError`` where its numbers blow up, with a note in its
+    folder (that settings fail is a result too), and ``RunError`` where its folder cannot be read or written.
 
     Attributes:
         number: its place among the members that were given.
@@ -106,7 +131,7 @@ class Seat:
         last: the update it trains up to now.
         done: updates done.
         best: the best validation metric so far.
-        window: losses and gradient norms since the last evaluation.
+        window: what has gathered since the last evaluation.
         counted: updates done, and seconds of training, when speed was last told.
     """
 
@@ -116,7 +141,7 @@ class Seat:
     last: int
     done: int = 0
     best: float | None = None
-    window: dict[str, list[float]] = field(default_factory=lambda: {"loss": [], "gradient_norm": []})
+    window: Window = field(default_factory=Window)
     counted: tuple[int, float] = (0, 0.0)
 
     @property
@@ -124,17 +149,15 @@ class Seat:
         """Where its loss is taken."""
         return loss_at(self.member.config, self.member.data)
 
-    def restore(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
-        """Go on from a checkpoint; returns what the optimiser kept.
-
-        Raises:
-            RunError: it is not of this model, or holds weights alone.
-        """
+    def restore(self) -> dict[str, Tensor] | None:
+        """Go on from the run's last checkpoint; returns what the optimiser kept, or None for a fresh start."""
         run = self.member.run
+        checkpoint = run.resume()
+        if checkpoint is None:
+            return None
         load_weights(self.model, checkpoint, run)
         try:
-            for name, values in self.window.items():
-                values.extend(map(float, checkpoint.extra["window"][name]))
+            self.window = Window.read(checkpoint.extra["window"])
             self.best = checkpoint.extra["best"]
         except (KeyError, TypeError, ValueError) as error:
             raise no_way_on(run, error) from error
@@ -148,80 +171,81 @@ class Seat:
         evaluation = (self.done // config.eval_every + 1) * config.eval_every
         return min(config.next_lr_change(self.done), evaluation, self.last) - self.done
 
-    def note(self, losses: list[float], norms: list[float]) -> str:
-        """Take note of updates: their losses and gradient norms; returns what diverged, or ""."""
-        for k, (loss, norm) in enumerate(zip(losses, norms, strict=True), start=1):
+    def note(self, losses: Sequence[float], norms: Sequence[float]) -> None:
+        """Take note of updates: their losses and gradient norms."""
+        for loss, norm in zip(losses, norms, strict=True):
+            self.done += 1
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                return self._diverged(self.done + k, f"loss {loss}, gradient norm {norm}")
-        self.window["loss"] += losses
-        self.window["gradient_norm"] += norms
-        self.done += len(losses)
-        return ""
+                raise self._diverged(f"loss {loss}, gradient norm {norm}")
+            self.window.updates += 1
+            self.window.loss += loss
+            self.window.gradient_norm += norm
 
     @property
     def evaluation_due(self) -> bool:
-        """Whether this is an update to evaluate after."""
+        """Whether updates have been done that want judging now."""
         config = self.member.config
-        return self.done % config.eval_every == 0 or self.done == config.updates
+        return self.window.updates > 0 and (self.done % config.eval_every == 0 or self.done == config.updates)
 
-    def evaluate(self, seconds: float) -> tuple[dict[str, Any], str]:
-        """Judge the model on both sets.
+    def evaluate(self, seconds: float, optimizer: dict[str, Tensor]) -> dict[str, Any]:
+        """Judge the model on both sets; keep the record, the weights if they are the best so far, and a checkpoint.
 
         Args:
-            seconds: of training so far, evaluations left out.
+            seconds: of updates so far.
+            optimizer: what its optimiser keeps.
 
         Returns:
-            The record, and what diverged, or "".
+            The record.
         """
-        config, data, _ = self.member
+        config, data, run = self.member
         updates, since = self.done - self.counted[0], seconds - self.counted[1]
         record: dict[str, Any] = {
             "update": self.done,
-            **{name: sum(values) / len(values) for name, values in self.window.items()},
+            **self.window.means(),
             "lr": config.lr_at(self.done - 1),
-            "updates_per_second": updates / since,
+            # One that was stopped when it was due is judged by another process, before it does any.
+            "updates_per_second": updates / since if since else 0.0,
         }
         self.counted = (self.done, seconds)
+        self._check_parameters()
         options: dict[str, Any] = {"at": judged_at(config, data), "steps_have_targets": data.steps_have_targets}
         for name, split in (("valid", data.valid), ("test", data.test)):
             if split is not None:
                 record[name] = evaluate(self.model, split, data.objective, **options)
-        metrics = {**record.get("valid", {}), **record["test"]}
-        wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
-        wrong += [name for name, p in self.model.named_parameters() if not bool(p.isfinite().all())]
-        if wrong:
-            return record, self._diverged(self.done, f"{', '.join(wrong)} not finite any more")
-        return record, ""
-
-    def keep(self, record: dict[str, Any], optimizer: dict[str, Tensor]) -> None:
-        """Write a record, the weights if they are the best so far, and a checkpoint."""
-        _, data, run = self.member
+                wrong = [f"{name} {metric}" for metric, value in record[name].items() if not math.isfinite(value)]
+                if wrong:
+                    raise self._diverged(f"{', '.join(wrong)} not finite any more")
         if "valid" in record:
             value: float = record["valid"][data.objective.headline]
             if is_better(value, self.best, data.objective.higher_is_better):
                 run.save_best(Checkpoint(self._weights(), self.done, {}))
                 self.best = value
         run.append(record)
-        for values in self.window.values():
-            values.clear()
+        self.window = Window()
         self.checkpoint(optimizer)
+        return record
 
     def checkpoint(self, optimizer: dict[str, Tensor]) -> None:
         """Write a checkpoint of this moment, unless there is one."""
         run = self.member.run
         if self.done > run.saved:
+            self._check_parameters()
             tensors = self._weights() | {f"optimizer.{name}": tensor for name, tensor in optimizer.items()}
-            run.save_checkpoint(Checkpoint(tensors, self.done, {"window": self.window, "best": self.best}))
+            run.save_checkpoint(Checkpoint(tensors, self.done, {"window": asdict(self.window), "best": self.best}))
+
+    def _check_parameters(self) -> None:
+        wrong = [name for name, p in self.model.named_parameters() if not bool(p.isfinite().all())]
+        if wrong:
+            raise self._diverged(f"{', '.join(wrong)} not finite any more")
 
     def _weights(self) -> dict[str, Tensor]:
         return {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
 
-    def _diverged(self, update: int, what: str) -> str:
-        """What to tell, and a record of it: that settings fail is a result too."""
+    def _diverged(self, what: str) -> NonFiniteError:
         run = self.member.run
-        run.write(DIVERGED, json.dumps({"update": update, "what": what}).encode())
-        return (
-            f"update {update}: {what}. {run.folder} keeps the checkpoint of update {run.saved}; "
+        run.write(DIVERGED, json.dumps({"update": self.done, "what": what}).encode())
+        return NonFiniteError(
+            f"update {self.done}: {what}. {run.folder} keeps the checkpoint of update {run.saved}; "
             "try a smaller lr or clip"
         )
 

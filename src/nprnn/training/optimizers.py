@@ -27,7 +27,7 @@ class StackedOptimizer:
         parameters: [E, P], changed in place by ``step``.
 
     Attributes:
-        state: what is kept of the past, by torch's names, [E, P] each; and ``step`` [E, 1], updates done.
+        state: what is kept of the past, by torch's names, [E, P] each; Adam's ``step`` [E, 1] counts updates.
 
     Raises:
         ConfigError: the members name different optimisers.
@@ -45,7 +45,8 @@ class StackedOptimizer:
             [[c.momentum, c.decay, c.eps, c.weight_decay] for c in configs], dtype=torch.float64
         ).to(parameters.device)
         self.state = {name: torch.zeros_like(parameters) for name in _STATE[self.kind]}
-        self.state["step"] = torch.zeros(len(configs), 1, dtype=torch.float64, device=parameters.device)
+        if self.kind == "adam":
+            self.state["step"] = torch.zeros(len(configs), 1, dtype=torch.float64, device=parameters.device)
         self._spread()
 
     def step(self, gradients: Tensor, lr: Tensor, factors: Tensor | None = None) -> None:
@@ -69,13 +70,12 @@ class StackedOptimizer:
         elif self.kind == "momentum":
             p.addcmul_(self.state["momentum_buffer"].mul_(self._momentum).add_(d), lr, value=-1)
         elif self.kind == "rmsprop":
-            square = self.state["square_avg"].lerp_(d.square(), 1 - self._decay)
+            square = self.state["square_avg"].lerp_(d.square(), self._not_decay)
             p.addcdiv_(d.mul_(lr), square.sqrt().add_(self._eps), value=-1)
         else:
             self.state["step"] += 1
-            first = self.state["exp_avg"].lerp_(d, 1 - self._momentum)
-            second = self.state["exp_avg_sq"].lerp_(d.square_(), 1 - self._decay)
-            # In double precision, as torch's own numbers are: 1 - 0.999 has few digits left in single.
+            first = self.state["exp_avg"].lerp_(d, self._not_momentum)
+            second = self.state["exp_avg_sq"].lerp_(d.square_(), self._not_decay)
             momentum, decay = self._settings[:, 0:1], self._settings[:, 1:2]
             rate = (lr / (1 - momentum ** self.state["step"])).to(p)
             root = (1 - decay ** self.state["step"]).rsqrt().to(p)
@@ -95,8 +95,7 @@ class StackedOptimizer:
 
     def member(self, row: int) -> dict[str, Tensor]:
         """A member's state, as ``restore`` takes it back."""
-        kept = self.state if self.kind == "adam" else {name: self.state[name] for name in _STATE[self.kind]}
-        return {name: value[row].clone() for name, value in kept.items()}
+        return {name: value[row].clone() for name, value in self.state.items()}
 
     def restore(self, row: int, tensors: dict[str, Tensor]) -> None:
         """Put back what ``member`` gave.
@@ -110,8 +109,10 @@ class StackedOptimizer:
             self.state[name][row] = tensors[name]
 
     def _spread(self) -> None:
-        columns = self._settings.to(self.parameters.dtype).unsqueeze(-1).unbind(1)
-        self._momentum, self._decay, self._eps, self._weight_decay = columns
+        # In double precision, as torch's own numbers are: in single 1 - 0.9999 has three digits left.
+        settings = torch.cat([self._settings, 1 - self._settings[:, :2]], 1).to(self.parameters.dtype)
+        columns = settings.unsqueeze(-1).unbind(1)
+        self._momentum, _, self._eps, self._weight_decay, self._not_momentum, self._not_decay = columns
         self._decays = bool(self._weight_decay.any())
 
 

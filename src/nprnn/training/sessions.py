@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import platform
 import subprocess
@@ -178,6 +179,7 @@ def processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
+@functools.cache
 def commit() -> str | None:
     """The commit of the checkout this package is imported from; None where it is installed without one."""
     package = Path(__file__).resolve().parents[1]
