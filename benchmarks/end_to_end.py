@@ -7,8 +7,7 @@ layer alone runs forward and backward on the shape of a batch: what is left of a
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from nprnn.bench.denormals import flushing
 from nprnn.bench.records import FOLDER, script_command
 from nprnn.bench.stretches import stretch
 from nprnn.bench.threads import most_threads
+from nprnn.bench.timing import sample
 from nprnn.models import SequenceModel
 from nprnn.rnn import freeze_bias_hh_
 from nprnn.tasks import TaskData, find_task
@@ -85,7 +85,7 @@ def compare(
         for number in range(rounds):
             for layer in LAYERS if number % 2 == 0 else LAYERS[::-1]:
                 samples.setdefault(layer, []).append(train[layer](updates))
-                samples.setdefault(f"{layer} alone", []).append(timed(rivals[layer].run, updates))
+                samples.setdefault(f"{layer} alone", []).append(sample(rivals[layer].run, updates))
     times = {what: Times(tuple(values)) for what, values in samples.items()}
     return {
         "updates": updates,
@@ -121,14 +121,6 @@ class TorchLayer(nn.Module):
         """States, and the last one."""
         y, h_n = self.rnn(x, None if state is None else state[0])
         return y, (h_n,)
-
-
-def timed(call: Callable[[], object], repeats: int) -> float:
-    """Seconds a call."""
-    start = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - start) / repeats
 
 
 def show(name: str, result: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from nprnn.bench.denormals import flushing
 from nprnn.bench.records import FOLDER, script_command
 from nprnn.bench.stretches import stretch
 from nprnn.bench.threads import most_threads
+from nprnn.bench.timing import sample
 from nprnn.tasks import Addition, TaskData
 from nprnn.training import Member, TrainConfig, start_run
 
@@ -82,7 +83,7 @@ def addition(length: int, seeds: int, hidden: int, workers: int, rounds: int, se
             {
                 "processes": lambda n: processes.run(n) / members,
                 "threads": lambda n: threads.run(n) / members,
-                "kernel": lambda n: timed(rivals["nprnn"].run, n) / members,
+                "kernel": lambda n: sample(rivals["nprnn"].run, n) / members,
                 "plain": plain.run,
                 "plain_pair": lambda n: plain_pair.run(n) / workers,
             },
@@ -234,14 +235,6 @@ def race(calls: dict[str, Callable[[int], float]], rounds: int, seconds: float) 
         for name in list(calls) if number % 2 == 0 else reversed(list(calls)):
             samples[name].append(calls[name](updates[name]))
     return {name: Times(tuple(values)) for name, values in samples.items()}
-
-
-def timed(call: Callable[[], object], repeats: int) -> float:
-    """Seconds a call."""
-    start = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    return (time.perf_counter() - start) / repeats
 
 
 def show(name: str, result: dict[str, Any]) -> None:

@@ -35,19 +35,12 @@ from nprnn.training import (
 from nprnn.training.draws import Draws, Place, batches
 from nprnn.training.members import Window
 from nprnn.training.optimizers import StackedClip, StackedOptimizer
-
-TASK = Addition(length=6, train_size=40, valid_size=20, test_size=30)
-CONFIG = TrainConfig(hidden=8, batch=4, updates=24, lr=0.05, eval_every=6, clip=0.5)
+from small_runs import CONFIG, TASK, numbers
 
 
 def member(parent: Path, config: TrainConfig, data: TaskData | None = None, task: Any = TASK) -> Member:
     data = data or task.load(config.seed)
     return Member(config, data, start_run("addition", task, config, data, parent))
-
-
-def numbers(run: Run) -> list[dict[str, Any]]:
-    """The records without the speeds, which no two runs share."""
-    return [{k: v for k, v in record.items() if k != "updates_per_second"} for record in run.records()]
 
 
 def flat(records: Sequence[dict[str, Any]]) -> list[float]:

@@ -33,19 +33,12 @@ from nprnn.training import (
     train,
 )
 from nprnn.training.loop import _Training
-
-TASK = Addition(length=6, train_size=40, valid_size=20, test_size=30)
-CONFIG = TrainConfig(hidden=8, batch=4, updates=24, lr=0.05, eval_every=6, clip=0.5)
+from small_runs import CONFIG, TASK, numbers
 
 
 def new_run(parent: Path, config: TrainConfig = CONFIG) -> tuple[Run, Any]:
     data = TASK.load(config.seed)
     return start_run("addition", TASK, config, data, parent), data
-
-
-def numbers(run: Run) -> list[dict[str, Any]]:
-    """The records without the speeds, which no two runs share."""
-    return [{k: v for k, v in record.items() if k != "updates_per_second"} for record in run.records()]
 
 
 @pytest.mark.parametrize("clip_by", ["norm", "value"])

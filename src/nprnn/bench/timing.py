@@ -78,7 +78,7 @@ def interleave(
     for name, call in calls.items():
         with around(name):
             call()
-            repeats[name] = max(1, math.ceil(least / max(_sample(call, 1, clock), 1e-9)))
+            repeats[name] = max(1, math.ceil(least / max(sample(call, 1, clock), 1e-9)))
     samples: dict[str, list[float]] = {name: [] for name in calls}
     started = clock()
     for number in range(rounds):
@@ -90,11 +90,12 @@ def interleave(
             with around(name):
                 if repeats[name] > 1:
                     calls[name]()
-                samples[name].append(_sample(calls[name], repeats[name], clock))
+                samples[name].append(sample(calls[name], repeats[name], clock))
     return {name: Times(tuple(values)) for name, values in samples.items()}
 
 
-def _sample(call: Callable[[], object], repeats: int, clock: Callable[[], float]) -> float:
+def sample(call: Callable[[], object], repeats: int, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds a call, over so many calls one after the other."""
     start = clock()
     for _ in range(repeats):
         call()
