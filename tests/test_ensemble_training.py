@@ -33,8 +33,8 @@ from nprnn.training import (
     train_ensemble,
 )
 from nprnn.training.draws import Draws, Place, batches
-from nprnn.training.members import Window
 from nprnn.training.optimizers import StackedClip, StackedOptimizer
+from nprnn.training.seats import Window
 from small_runs import CONFIG, TASK, numbers
 
 

@@ -18,10 +18,9 @@ from nprnn.errors import ConfigError, NonFiniteError, RunError
 from nprnn.models import build_model
 from nprnn.runs import BEST, Run
 from nprnn.seeds import derive
-from nprnn.tasks import TASKS, Addition, Mnist
+from nprnn.tasks import TASKS, Addition, Batch, Mnist
 from nprnn.training import (
     PRESETS,
-    Member,
     TrainConfig,
     batches,
     evaluate,
@@ -32,7 +31,7 @@ from nprnn.training import (
     start_run,
     train,
 )
-from nprnn.training.loop import _Training
+from nprnn.training.draws import dropout_factors
 from small_runs import CONFIG, TASK, numbers
 
 
@@ -449,15 +448,17 @@ def test_dropout_and_weight_decay(tmp_path: Path) -> None:
     assert norms["dropout"] != norms["none"]
 
 
-def test_dropout_keeps_the_mean(tmp_path: Path) -> None:
-    run, data = new_run(tmp_path, dataclasses.replace(CONFIG, dropout=0.3, batch=40, hidden=500))
-    with _Training(
-        [Member(dataclasses.replace(CONFIG, dropout=0.3, batch=40, hidden=500), data, run)], None, None
-    ) as it:
-        batch = next(it._draws.take(1))
-        (mask,) = it._dropout(batch, 0)
-        assert mask.shape == (40, 500)
-        assert set(mask.unique().tolist()) == {0.0, float(torch.tensor(1.0) / (1 - 0.3))}
-        # 20,000 units, each dropped with probability 0.3: an error of 5 sigma is one in two million.
-        assert abs(float((mask == 0).double().mean()) - 0.3) < 5 * (0.3 * 0.7 / 20_000) ** 0.5
-        assert not torch.equal(it._dropout(batch, 1)[0], mask)
+def test_dropout_keeps_the_mean() -> None:
+    config = dataclasses.replace(CONFIG, dropout=0.3, batch=40, hidden=500)
+    batch = Batch(torch.rand(2, 5, 40, 2), torch.rand(2, 40))
+    first, other = dropout_factors(
+        [(config, 0), (dataclasses.replace(config, dropout=0.0), 0)], batch, for_each_step=False
+    )
+    assert first.shape == (40, 500)
+    assert set(first.unique().tolist()) == {0.0, float(torch.tensor(1.0) / (1 - 0.3))}
+    # 20,000 units, each dropped with probability 0.3: an error of 5 sigma is one in two million.
+    assert abs(float((first == 0).double().mean()) - 0.3) < 5 * (0.3 * 0.7 / 20_000) ** 0.5
+    assert bool((other == 1).all())
+    later = dropout_factors([(config, 1)], batch, for_each_step=True)
+    assert later.shape == (1, 5, 40, 500)
+    assert not torch.equal(later[0, 0], first)

@@ -120,3 +120,31 @@ def _lengths(batch: Batch, count: int) -> Tensor:
     if batch.lengths is not None:
         return batch.lengths
     return torch.full((count, batch.x.shape[2]), batch.x.shape[1])
+
+
+def dropout_factors(members: Sequence[tuple[TrainConfig, int]], batch: Batch, *, for_each_step: bool) -> Tensor:
+    """Factors of the states on their way to the head: 0 where a unit is dropped, 1/(1 - p) elsewhere.
+
+    Each member's come from a generator derived for its update, so that a resumed run drops what an unbroken one would.
+
+    Args:
+        members: the settings of each, and how many updates it has done.
+        batch: theirs, with a leading E.
+        for_each_step: whether every state goes to the head, or one a sequence.
+
+    Returns:
+        [E, B, H], or [E, T, B, H].
+    """
+    steps = batch.x.shape[-3] if for_each_step else 0
+    factors = []
+    for row, (config, update) in enumerate(members):
+        # Of its own batch: that of the ensemble may be padded further.
+        own = steps if batch.lengths is None else min(steps, int(batch.lengths[row].max()))
+        shape = (*([own] if for_each_step else []), config.batch, config.hidden)
+        if config.dropout:
+            generator = derive(config.seed, "dropout", update)
+            factor = (torch.rand(shape, generator=generator) >= config.dropout) / (1 - config.dropout)
+        else:
+            factor = torch.ones(shape)
+        factors.append(torch.cat([factor, factor.new_ones(steps - own, *shape[1:])]) if own < steps else factor)
+    return torch.stack(factors)

@@ -13,13 +13,13 @@ from torch import Tensor
 from nprnn.errors import ConfigError, NonFiniteError, RunError
 from nprnn.models import SequenceModel
 from nprnn.runs import Run
-from nprnn.seeds import derive
 from nprnn.tasks.base import Batch, TaskData
 from nprnn.training.config import TrainConfig
-from nprnn.training.draws import Draws, Place
-from nprnn.training.members import Member, Outcome, Seat, ensemble_key, no_way_on, start_model
+from nprnn.training.draws import Draws, Place, dropout_factors
+from nprnn.training.members import Member, Outcome, check_together, start_model
 from nprnn.training.optimizers import StackedClip, StackedOptimizer
 from nprnn.training.readout import losses
+from nprnn.training.seats import Seat, no_way_on
 from nprnn.training.stacked import StackedModels, kind
 
 # Losses stay tensors for so many seconds before anyone looks: reading a number costs as much as computing with it.
@@ -119,7 +119,9 @@ class _Training:
     """Members in training, while entered; ``seats`` are those that still train, in the order of their rows."""
 
     def __init__(self, members: Sequence[Member], stop_after: int | None, listener: Listener | None) -> None:
-        _check(members, stop_after)
+        check_together(members)
+        if stop_after is not None and stop_after < 1:
+            raise ConfigError(f"stop_after must be at least 1, got {stop_after}")
         self.members = members
         self.seats: list[Seat] = []
         self._stop_after = stop_after
@@ -193,7 +195,7 @@ class _Training:
                 batch.lengths,
                 at=self._at,
                 truncate=self._truncate,
-                dropout=self._dropout(batch, len(unseen)) if self._drops else None,
+                dropout=self._dropout(batch, len(unseen)),
             )
             loss = self._losses(outputs, batch)
             gradients = self._models.differentiate(loss)
@@ -222,7 +224,8 @@ class _Training:
 
     def _evaluate(self, stop: Callable[[], bool]) -> None:
         """Evaluate whoever is due, one after the other; asked to stop, the others stay due."""
-        due = [(row, seat) for row, seat in enumerate(self.seats) if seat.evaluation_due]
+        present = [(row, seat) for row, seat in enumerate(self.seats) if seat.number not in self._ended]
+        due = [(row, seat) for row, seat in present if seat.evaluation_due]
         for place, (row, seat) in enumerate(due):
             self._stopping = self._stopping or (place > 0 and stop())
             if self._stopping and place > 0:
@@ -265,7 +268,6 @@ class _Training:
         configs = [seat.member.config for seat in self.seats]
         data = self.seats[0].member.data
         self._at, self._truncate = self.seats[0].at, configs[0].truncate
-        self._drops = any(config.dropout for config in configs)
         self._clip = StackedClip(configs, self._models.parameters)
         places = [Place(seat.member.config, seat.member.data.train, seat.done) for seat in self.seats]
         self._draws = Draws(places, data.steps_have_targets)
@@ -279,6 +281,12 @@ class _Training:
             else:
                 known.append(row)
 
+    def _dropout(self, batch: Batch, ahead: int) -> Tensor | None:
+        if not any(seat.member.config.dropout for seat in self.seats):
+            return None
+        done = [(seat.member.config, seat.done + ahead) for seat in self.seats]
+        return dropout_factors(done, batch, for_each_step=self._at == "each")
+
     def _losses(self, outputs: Tensor, batch: Batch) -> Tensor:
         has = self.seats[0].member.data.steps_have_targets
         if len(self._shares) == 1:
@@ -289,47 +297,3 @@ class _Training:
             part = losses(outputs[rows], own, self._at, function, steps_have_targets=has)
             found |= dict(zip(rows, part.unbind(), strict=True))
         return torch.stack([found[row] for row in range(len(self.seats))])
-
-    def _dropout(self, batch: Batch, ahead: int) -> Tensor:
-        """Factors of the states, from a generator derived for each update: a resumed run drops what another would."""
-        steps = batch.x.shape[-3] if self._at == "each" else 0
-        masks = []
-        for row, seat in enumerate(self.seats):
-            config = seat.member.config
-            own = steps if batch.lengths is None else min(steps, int(batch.lengths[row].max()))
-            shape = (*([own] if steps else []), config.batch, config.hidden)
-            if config.dropout:
-                generator = derive(config.seed, "dropout", seat.done + ahead)
-                mask = (torch.rand(shape, generator=generator) >= config.dropout) / (1 - config.dropout)
-            else:
-                mask = torch.ones(shape)
-            masks.append(torch.cat([mask, mask.new_ones(steps - own, *shape[1:])]) if own < steps else mask)
-        return torch.stack(masks)
-
-
-def _check(members: Sequence[Member], stop_after: int | None) -> None:
-    if not members:
-        raise ConfigError("an ensemble needs at least one member")
-    if stop_after is not None and stop_after < 1:
-        raise ConfigError(f"stop_after must be at least 1, got {stop_after}")
-    first = members[0]
-    for config, data, _ in members:
-        if config.batch > len(data.train):
-            raise ConfigError(f"batch {config.batch} is larger than the training set of {len(data.train)} sequences")
-        if ensemble_key(config) != ensemble_key(first.config):
-            raise ConfigError(
-                f"the members of an ensemble differ in what must be equal: {ensemble_key(first.config)} and "
-                f"{ensemble_key(config)} (family, hidden, batch, optimizer, loss_at, truncate)"
-            )
-        sizes = [
-            (d.input_size, d.output_size, d.steps_have_targets, d.standardisation is not None)
-            for d in (data, first.data)
-        ]
-        if sizes[0] != sizes[1]:
-            raise ConfigError(
-                "the members of an ensemble have one task; their inputs, outputs, targets for every step, and "
-                f"standardisation are {sizes}"
-            )
-    folders = [member.run.folder for member in members]
-    if len(set(folders)) < len(folders):
-        raise ConfigError("two members of an ensemble have the same run folder, so the same settings")

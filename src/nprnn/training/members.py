@@ -1,23 +1,19 @@
-"""The members of an ensemble: what each is, which may train together, where each stands, and what is kept of it."""
+"""The members of an ensemble: what each is, which may train together, how each begins and ends."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-from nprnn.errors import NonFiniteError, RunError
-from nprnn.models import At, SequenceModel, build_model
-from nprnn.runs import DIVERGED, Checkpoint, Run
+from nprnn.errors import ConfigError, RunError
+from nprnn.models import SequenceModel, build_model
+from nprnn.runs import Checkpoint, Run
 from nprnn.seeds import derive
 from nprnn.tasks.base import TaskData
 from nprnn.training.config import TrainConfig
-from nprnn.training.readings import is_better
-from nprnn.training.readout import evaluate, judged_at, loss_at
 
 
 class Member(NamedTuple):
@@ -63,6 +59,37 @@ def ensemble_key(config: TrainConfig) -> tuple[Hashable, ...]:
     return (family, config.hidden, config.batch, config.optimizer, config.loss_at, config.truncate)
 
 
+def check_together(members: Sequence[Member]) -> None:
+    """See that members can be one ensemble.
+
+    Raises:
+        ConfigError: they cannot, or the settings of one do not fit its data.
+    """
+    if not members:
+        raise ConfigError("an ensemble needs at least one member")
+    first = members[0]
+    for config, data, _ in members:
+        if config.batch > len(data.train):
+            raise ConfigError(f"batch {config.batch} is larger than the training set of {len(data.train)} sequences")
+        if ensemble_key(config) != ensemble_key(first.config):
+            raise ConfigError(
+                f"the members of an ensemble differ in what must be equal: {ensemble_key(first.config)} and "
+                f"{ensemble_key(config)} (family, hidden, batch, optimizer, loss_at, truncate)"
+            )
+        sizes = [
+            (d.input_size, d.output_size, d.steps_have_targets, d.standardisation is not None)
+            for d in (data, first.data)
+        ]
+        if sizes[0] != sizes[1]:
+            raise ConfigError(
+                "the members of an ensemble have one task; their inputs, outputs, targets for every step, and "
+                f"standardisation are {sizes}"
+            )
+    folders = [member.run.folder for member in members]
+    if len(set(folders)) < len(folders):
+        raise ConfigError("two members of an ensemble have the same run folder, so the same settings")
+
+
 def start_model(config: TrainConfig, data: TaskData) -> SequenceModel:
     """The model of a run before its first update."""
     scaling = data.standardisation
@@ -94,165 +121,3 @@ def load_weights(model: SequenceModel, checkpoint: Checkpoint, run: Run) -> None
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin so, without that beginning."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-@dataclass
-class Window:
-    """Sums since the last evaluation: how many updates, and of their losses and gradient norms."""
-
-    updates: int = 0
-    loss: float = 0.0
-    gradient_norm: float = 0.0
-
-    def means(self) -> dict[str, float]:
-        """Loss and gradient norm of an update."""
-        return {"loss": self.loss / self.updates, "gradient_norm": self.gradient_norm / self.updates}
-
-    @classmethod
-    def read(cls, found: Mapping[str, Any]) -> Window:
-        """What a checkpoint tells; version 0.1 kept every number for a while, and later sums."""
-        if isinstance(found["loss"], list):
-            losses, norms = (list(map(float, found[name])) for name in ("loss", "gradient_norm"))
-            return cls(len(losses), sum(losses), sum(norms))
-        return cls(int(found["updates"]), float(found["loss"]), float(found["gradient_norm"]))
-
-
-@dataclass
-class Seat:
-    """A member in training.
-
-    What goes wrong with a member is raised here: ``NonFiniteError`` where its numbers blow up, with a note in its
-    folder (that settings fail is a result too), and ``RunError`` where its folder cannot be read or written.
-
-    Attributes:
-        number: its place among the members that were given.
-        member: settings, data and run.
-        model: its model.
-        last: the update it trains up to now.
-        done: updates done.
-        best: the best validation metric so far.
-        window: what has gathered since the last evaluation.
-        counted: updates done, and seconds of training, when speed was last told.
-    """
-
-    number: int
-    member: Member
-    model: SequenceModel
-    last: int
-    done: int = 0
-    best: float | None = None
-    window: Window = field(default_factory=Window)
-    counted: tuple[int, float] = (0, 0.0)
-
-    @property
-    def at(self) -> At:
-        """Where its loss is taken."""
-        return loss_at(self.member.config, self.member.data)
-
-    def restore(self) -> dict[str, Tensor] | None:
-        """Go on from the run's last checkpoint; returns what the optimiser kept, or None for a fresh start."""
-        run = self.member.run
-        checkpoint = run.resume()
-        if checkpoint is None:
-            return None
-        load_weights(self.model, checkpoint, run)
-        try:
-            self.window = Window.read(checkpoint.extra["window"])
-            self.best = checkpoint.extra["best"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise no_way_on(run, error) from error
-        self.done = checkpoint.update
-        self.counted = (self.done, 0.0)
-        return under("optimizer.", checkpoint.tensors)
-
-    def until_event(self) -> int:
-        """Updates until something is due: an evaluation, another learning rate, or the end."""
-        config = self.member.config
-        evaluation = (self.done // config.eval_every + 1) * config.eval_every
-        return min(config.next_lr_change(self.done), evaluation, self.last) - self.done
-
-    def note(self, losses: Sequence[float], norms: Sequence[float]) -> None:
-        """Take note of updates: their losses and gradient norms."""
-        for loss, norm in zip(losses, norms, strict=True):
-            self.done += 1
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise self._diverged(f"loss {loss}, gradient norm {norm}")
-            self.window.updates += 1
-            self.window.loss += loss
-            self.window.gradient_norm += norm
-
-    @property
-    def evaluation_due(self) -> bool:
-        """Whether updates have been done that want judging now."""
-        config = self.member.config
-        return self.window.updates > 0 and (self.done % config.eval_every == 0 or self.done == config.updates)
-
-    def evaluate(self, seconds: float, optimizer: dict[str, Tensor]) -> dict[str, Any]:
-        """Judge the model on both sets; keep the record, the weights if they are the best so far, and a checkpoint.
-
-        Args:
-            seconds: of updates so far.
-            optimizer: what its optimiser keeps.
-
-        Returns:
-            The record.
-        """
-        config, data, run = self.member
-        updates, since = self.done - self.counted[0], seconds - self.counted[1]
-        record: dict[str, Any] = {
-            "update": self.done,
-            **self.window.means(),
-            "lr": config.lr_at(self.done - 1),
-            # One that was stopped when it was due is judged by another process, before it does any.
-            "updates_per_second": updates / since if since else 0.0,
-        }
-        self.counted = (self.done, seconds)
-        self._check_parameters()
-        options: dict[str, Any] = {"at": judged_at(config, data), "steps_have_targets": data.steps_have_targets}
-        for name, split in (("valid", data.valid), ("test", data.test)):
-            if split is not None:
-                record[name] = evaluate(self.model, split, data.objective, **options)
-                wrong = [f"{name} {metric}" for metric, value in record[name].items() if not math.isfinite(value)]
-                if wrong:
-                    raise self._diverged(f"{', '.join(wrong)} not finite any more")
-        if "valid" in record:
-            value: float = record["valid"][data.objective.headline]
-            if is_better(value, self.best, data.objective.higher_is_better):
-                run.save_best(Checkpoint(self._weights(), self.done, {}))
-                self.best = value
-        run.append(record)
-        self.window = Window()
-        self.checkpoint(optimizer)
-        return record
-
-    def checkpoint(self, optimizer: dict[str, Tensor]) -> None:
-        """Write a checkpoint of this moment, unless there is one."""
-        run = self.member.run
-        if self.done > run.saved:
-            self._check_parameters()
-            tensors = self._weights() | {f"optimizer.{name}": tensor for name, tensor in optimizer.items()}
-            run.save_checkpoint(Checkpoint(tensors, self.done, {"window": asdict(self.window), "best": self.best}))
-
-    def _check_parameters(self) -> None:
-        wrong = [name for name, p in self.model.named_parameters() if not bool(p.isfinite().all())]
-        if wrong:
-            raise self._diverged(f"{', '.join(wrong)} not finite any more")
-
-    def _weights(self) -> dict[str, Tensor]:
-        return {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-
-    def _diverged(self, what: str) -> NonFiniteError:
-        run = self.member.run
-        run.write(DIVERGED, json.dumps({"update": self.done, "what": what}).encode())
-        return NonFiniteError(
-            f"update {self.done}: {what}. {run.folder} keeps the checkpoint of update {run.saved}; "
-            "try a smaller lr or clip"
-        )
-
-
-def no_way_on(run: Run, error: Exception) -> RunError:
-    """The error for a checkpoint that training cannot go on from."""
-    return RunError(
-        f"the checkpoint of {run.folder} holds weights but not what training needs to go on ({error!r}); "
-        "was another file copied over it?"
-    )
