@@ -115,7 +115,7 @@ def test_task_names() -> None:
     assert find_task("addition") is Addition
     with pytest.raises(ConfigError, match=r"unknown task 'minst'\. Did you mean 'mnist'\? Known: addition, "):
         find_task("minst")
-    assert set(TASKS) == {"addition", "multiplication", "mnist", "sequences"}
+    assert set(TASKS) == {"addition", "multiplication", "mnist", "sequences", "ucf101"}
 
 
 # --- images -----------------------------------------------------------------------------------------------------------

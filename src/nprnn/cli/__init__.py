@@ -11,6 +11,7 @@ from rich.console import Console
 import nprnn
 from nprnn.cli.benching import command_bench
 from nprnn.cli.common import console
+from nprnn.cli.features import command_features
 from nprnn.cli.judging import command_eval, command_predict
 from nprnn.cli.looking import command_info, command_report, command_runs
 from nprnn.cli.sweeping import command_sweep
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "predict": command_predict,
     "runs": command_runs,
     "report": command_report,
+    "features": command_features,
     "bench": command_bench,
     "info": command_info,
 }

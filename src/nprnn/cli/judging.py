@@ -28,12 +28,13 @@ def command_eval(words: list[str]) -> int:
         run: RunFolder
         checkpoint: WhichCheckpoint = "last"
         data_dir: Annotated[
-            Path | None, tyro.conf.arg(aliases=["--data"], help="Where the data are, if no longer where they were.")
+            Path | None,
+            tyro.conf.arg(aliases=["--data", "--store"], help="Where the data are, if no longer where they were."),
         ] = None
 
     options = parse(Arguments, words, "nprnn eval", command_eval.__doc__)
     trained = load_trained(options.run, CHECKPOINTS[options.checkpoint])
-    data = load_data(trained.run, data_dir=options.data_dir, data=options.data_dir)
+    data = load_data(trained.run, data_dir=options.data_dir, data=options.data_dir, store=options.data_dir)
     targets = {"at": trained.at, "steps_have_targets": data.steps_have_targets}
     metrics = evaluate(trained.model, data.test, data.objective, **targets)  # type: ignore[arg-type]
     outputs, truth = predict(trained.model, data.test, **targets)  # type: ignore[arg-type]

@@ -6,11 +6,9 @@ import contextlib
 import json
 import multiprocessing
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Protocol
 
 from nprnn.errors import RunError
 from nprnn.files import write_atomically
+from nprnn.processes import cause_of_death, signals_held
 from nprnn.sweep.account import Account
 from nprnn.sweep.board import Board, Working
 from nprnn.sweep.messages import Broken, Doing, Ended, Message, Moved, Opened, Order, Recorded, Refused, Spent
@@ -126,7 +125,7 @@ class Runner:
         order = Order(self._task_name, members, self._folder, os.getpid())
         process = _PROCESSES.Process(target=labour, args=(theirs, order), daemon=True)
         try:
-            with _signals_held():
+            with signals_held():
                 process.start()
         except OSError as error:
             raise RunError(f"cannot start a process: {error.strerror or error}") from error
@@ -193,7 +192,7 @@ class Runner:
         left = [k for k in worker.shard.members if self._board.standings[k].open]
         if not left:
             return
-        error = worker.broken.error if worker.broken else _death(worker.process.exitcode)
+        error = worker.broken.error if worker.broken else cause_of_death(worker.process.exitcode)
         if self._stopping:
             self._put_aside(worker.shard)
         elif not worker.shard.again:
@@ -223,27 +222,3 @@ class Runner:
             with contextlib.suppress(OSError):
                 write_atomically(path, json.dumps(content, indent=1).encode())
         self._watcher.on_end(member)
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """A process started in here begins with Ctrl-C and SIGTERM blocked, until it can answer them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # It unblocks both signals when it starts, so it must have started.
-    resource_tracker.ensure_running()
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
-
-
-def _death(status: int | None) -> str:
-    """What a worker died of."""
-    if status is None or status >= 0:
-        return f"its process ended too early, with status {status}"
-    name = signal.Signals(-status).name
-    hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-    return f"its process was killed by {name}{hint}"

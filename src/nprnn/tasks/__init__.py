@@ -11,12 +11,14 @@ from nprnn.tasks.marked import Addition as Addition
 from nprnn.tasks.marked import Multiplication as Multiplication
 from nprnn.tasks.mnist import Mnist as Mnist
 from nprnn.tasks.sequences import Sequences as Sequences
+from nprnn.tasks.ucf101 import Ucf101 as Ucf101
 
 TASKS: dict[str, type[TaskConfig]] = {
     "addition": Addition,
     "multiplication": Multiplication,
     "mnist": Mnist,
     "sequences": Sequences,
+    "ucf101": Ucf101,
 }
 
 

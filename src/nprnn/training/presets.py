@@ -41,6 +41,22 @@ _MULTIPLICATION_PAPER = Preset(
     task={"length": 50},
     train={"lr": 2e-4, "cool_at": (1 / 3, 2 / 3), "clip": 10.0, "updates": 625_000, "eval_every": 6250},
 )
+_UCF101_PAPER = Preset(
+    "section 4.4: RMSprop 1e-3 (its decay is open: 0.9), batch 256, 70 epochs of all 101 classes, divided by 10 after "
+    "25 and 55; dropout 0.5; no clip, which the paper leaves open",
+    train={
+        "optimizer": "rmsprop",
+        "lr": 1e-3,
+        "decay": 0.9,
+        "batch": 256,
+        "dropout": 0.5,
+        "clip": 0.0,
+        "cool_at": (25 / 70, 55 / 70),
+        "updates": 2450,
+        "eval_every": 35,
+    },
+)
+_UCF101 = {"optimizer": "adam", "lr": 1e-3, "batch": 64, "eval_every": 50, "dropout": 0.5}
 _MNIST_PAPER = Preset(
     "section 4.3: batch 16, 100 epochs of all 60,000; np-RNN: SGD 1e-4 divided by 10 after 33 and 66 epochs; IRNN: "
     "RMSprop 1e-6 (its decay is open: 0.9); no clip, which the paper leaves open",
@@ -70,6 +86,11 @@ PRESETS: dict[str, dict[str, Preset]] = {
             train={"batch": 100, "lr": 0.2, "updates": 2200, "eval_every": 220},
         ),
         "paper": _MNIST_PAPER,
+    },
+    "ucf101": {
+        "default": Preset("Adam, 1,000 updates", task={"scaling": "l2"}, train={**_UCF101, "updates": 1000}),
+        "quick": Preset("Adam, 200 updates", task={"scaling": "l2"}, train={**_UCF101, "updates": 200}),
+        "paper": _UCF101_PAPER,
     },
     "sequences": {
         "default": Preset(

@@ -1,0 +1,16 @@
+"""From a folder of videos to a store of frame features: what videos there are, their frames, a backbone, processes."""
+
+from nprnn.video.backbone import BackboneConfig as BackboneConfig
+from nprnn.video.backbone import Identity as Identity
+from nprnn.video.backbone import width_of as width_of
+from nprnn.video.decode import Picking as Picking
+from nprnn.video.extract import Extraction as Extraction
+from nprnn.video.extract import Watcher as Watcher
+from nprnn.video.layout import Clip as Clip
+from nprnn.video.layout import Layout as Layout
+from nprnn.video.layout import find_clips as find_clips
+from nprnn.video.preprocess import PREPROCESSING as PREPROCESSING
+from nprnn.video.preprocess import Preprocess as Preprocess
+from nprnn.video.provenance import provenance as provenance
+from nprnn.video.remarks import Remarks as Remarks
+from nprnn.video.worker import Order as Order
