@@ -311,7 +311,7 @@ def test_ten_steps_are_learned(tmp_path: Path) -> None:
     [
         (
             ["trian"],
-            "unknown command 'trian'. Did you mean 'train'? Known: train, eval, predict, runs, report, bench, info.",
+            f"unknown command 'trian'. Did you mean 'train'? Known: {', '.join(COMMANDS)}.",
         ),
         (["train", "adition"], "unknown task 'adition'. Did you mean 'addition'?"),
         (["train", "addition", "--model", "np-rn"], "unknown model 'np-rn'. Did you mean 'np-RNN'?"),

@@ -145,6 +145,15 @@ def test_a_tampered_config_is_told(tmp_path: Path) -> None:
         Run.create(tmp_path, "x", {"lr": 1.0}, {})
 
 
+@pytest.mark.parametrize("name", ["env.json", "config.json", "metrics.jsonl", LAST, BEST, "diverged.json"])
+def test_what_a_killed_process_left_half_written_goes_on_resume(tmp_path: Path, name: str) -> None:
+    run = Run.create(tmp_path, "x", {}, {})
+    (run.folder / f".{name}.x7f2ylx_").write_bytes(b"half")
+    (run.folder / ".mine").write_bytes(b"not ours")
+    run.resume()
+    assert [path.name for path in run.folder.glob(".*")] == [".mine"]
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")

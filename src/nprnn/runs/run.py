@@ -31,6 +31,8 @@ LAST = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 BEST = "best.safetensors"
 DIVERGED = "diverged.json"
+# All that is written here while training; what a killed process left half-written of it is removed on resume.
+_WRITTEN = ("config.json", "env.json", "metrics.jsonl", LAST, PREVIOUS, BEST, DIVERGED, "curve.png")
 # Never through a link: a run folder may be a stranger's. (Not every system knows these.)
 _CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -155,7 +157,7 @@ class Run:
         Raises:
             RunError: all checkpoints are damaged.
         """
-        for name in (LAST, PREVIOUS, BEST, "metrics.jsonl", "curve.png"):
+        for name in _WRITTEN:
             for litter in self.folder.glob(f".{name}.*"):
                 with self._writing(litter.name):
                     litter.unlink()
