@@ -30,8 +30,11 @@ from nprnn.bench.records import FOLDER, script_command
 from nprnn.bench.stretches import stretch
 from nprnn.bench.threads import most_threads
 from nprnn.bench.timing import sample
+from nprnn.ensembles import stack
+from nprnn.rnn import RNN
+from nprnn.sweep.shards import MOST_TOGETHER
 from nprnn.tasks import Addition, TaskData
-from nprnn.training import Member, TrainConfig, start_run
+from nprnn.training import Member, TrainConfig, start_model, start_run
 
 MODELS = ("gRNN", "oRNN", "iRNN", "IRNN", "nRNN", "np-RNN", "np-tanhRNN")
 console = Console(highlight=False)
@@ -68,6 +71,7 @@ def main(
 def addition(length: int, seeds: int, hidden: int, workers: int, rounds: int, seconds: float) -> dict[str, Any]:
     """28 members of the addition problem; times are those of one update of one member."""
     members = len(MODELS) * seeds
+    recurrences = recurrences_of([settings(length, 1, MODELS, seeds, hidden, k) for k in range(members)], length)
     rivals, _ = line_up(Shape("addition", length, 1, 2, hidden, members), workers, ("nprnn", "torch"))
     # Dealt out as a sweep does: seeds together, sizes equal.
     shares = [list(range(k, members, workers)) for k in range(workers)]
@@ -84,6 +88,7 @@ def addition(length: int, seeds: int, hidden: int, workers: int, rounds: int, se
                 "processes": lambda n: processes.run(n) / members,
                 "threads": lambda n: threads.run(n) / members,
                 "kernel": lambda n: sample(rivals["nprnn"].run, n) / members,
+                "kernel_on_these": lambda n: sample(recurrences, n) / members,
                 "plain": plain.run,
                 "plain_pair": lambda n: plain_pair.run(n) / workers,
             },
@@ -96,6 +101,7 @@ def addition(length: int, seeds: int, hidden: int, workers: int, rounds: int, se
         "microseconds": {name: 1e6 * each.median for name, each in times.items()},
         "best": best,
         "of_kernel_rate": ratio(times["kernel"], times[best]),
+        "of_kernel_rate_on_these": ratio(times["kernel_on_these"], times[best]),
         "times_plain": ratio(times["plain"], times[best]),
         "times_plain_pair": ratio(times["plain_pair"], times[best]),
         "targets": {"of_kernel_rate": 0.85, "times_plain": 60, "times_plain_pair": 25},
@@ -105,9 +111,9 @@ def addition(length: int, seeds: int, hidden: int, workers: int, rounds: int, se
 
 
 def long_sequences(length: int, hidden: int, workers: int, rounds: int, seconds: float) -> dict[str, Any]:
-    """16 members at batch 16, together and one after another."""
+    """16 members at batch 16, in shards of four as a sweep cuts them, and one after another."""
     members, seeds = 16, 4
-    own = partial(Side, length, 16, seeds, hidden, models=("np-RNN", "IRNN", "nRNN", "iRNN"))
+    own = partial(Side, length, 16, seeds, hidden, models=("np-RNN", "IRNN", "nRNN", "iRNN"), together=4)
     shares = [list(range(k, members, workers)) for k in range(workers)]
     with own("ensemble", shares, 1) as together, own("ensemble", [[0]], workers) as alone:
         calls = {"together": lambda n: together.run(n) / members, "one_after_another": alone.run}
@@ -135,13 +141,15 @@ class Side:
         shares: Sequence[Sequence[int]],
         threads: int,
         models: Sequence[str] = MODELS,
+        together: int = MOST_TOGETHER,
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipes, self._processes = [], []
         for share in shares:
             ours, theirs = context.Pipe()
             configs = [settings(length, batch, models, seeds, hidden, k) for k in share]
-            process = context.Process(target=work, args=(theirs, what, length, configs, threads), daemon=True)
+            arguments = (theirs, what, length, configs, threads, together)
+            process = context.Process(target=work, args=arguments, daemon=True)
             process.start()
             self._pipes.append(ours)
             self._processes.append(process)
@@ -163,6 +171,23 @@ class Side:
         return max(pipe.recv() for pipe in self._pipes)
 
 
+def recurrences_of(configs: Sequence[TrainConfig], length: int) -> Callable[[], object]:
+    """The layers alone at their starts, forward and backward: tanh members have no units that are off, and cost more."""
+    data = Addition(length=length, train_size=1, test_size=1).load(0)
+    rnns = [start_model(config, data).rnn for config in configs]
+    layers = [
+        stack([rnn for rnn in rnns if isinstance(rnn, RNN) and rnn.nonlinearity == name]) for name in ("relu", "tanh")
+    ]
+    xs = [torch.rand(layer.ensemble or 1, length, 1, data.input_size) for layer in layers]
+
+    def run() -> None:
+        for layer, x in zip(layers, xs, strict=True):
+            h_n = layer.forward_padded(x)[1]
+            torch.autograd.grad(h_n, [p for p in layer.parameters() if p.requires_grad], torch.ones_like(h_n))
+
+    return run
+
+
 def settings(length: int, batch: int, models: Sequence[str], seeds: int, hidden: int, number: int) -> TrainConfig:
     """Those of section 4.1 for one of the members; models change fastest."""
     seed, model = divmod(number, len(models))
@@ -179,7 +204,7 @@ def settings(length: int, batch: int, models: Sequence[str], seeds: int, hidden:
     )
 
 
-def work(pipe: Connection, what: str, length: int, configs: Sequence[TrainConfig], threads: int) -> None:
+def work(pipe: Connection, what: str, length: int, configs: Sequence[TrainConfig], threads: int, together: int) -> None:
     """Train when told to, and tell how long an update took; in a process of its own."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
@@ -192,11 +217,17 @@ def work(pipe: Connection, what: str, length: int, configs: Sequence[TrainConfig
             members = [
                 Member(c, data[c.seed], start_run("addition", task, c, data[c.seed], Path(folder))) for c in configs
             ]
-            train = partial(stretch, members)
+            shards = [members[k : k + together] for k in range(0, len(members), together)]
+            train = partial(one_after_another, shards)
         train(3)
         pipe.send("ready")
         while (updates := pipe.recv()) is not None:
             pipe.send(train(updates))
+
+
+def one_after_another(shards: Sequence[Sequence[Member]], updates: int) -> float:
+    """Seconds an update of all members, a shard at a time."""
+    return sum(stretch(shard, updates) for shard in shards)
 
 
 def plain_loop(config: TrainConfig, data: TaskData) -> Callable[[int], float]:

@@ -140,7 +140,14 @@ def test_ensembles_are_timed_against_single_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     record = read_record(out)
     assert record["addition"]["members"] == 28
-    assert set(record["addition"]["microseconds"]) == {"processes", "threads", "kernel", "plain", "plain_pair"}
+    assert set(record["addition"]["microseconds"]) == {
+        "processes",
+        "threads",
+        "kernel",
+        "kernel_on_these",
+        "plain",
+        "plain_pair",
+    }
     for part in (record["addition"], record["pixels"]):
         assert all(value > 0 for value in part["microseconds"].values())
         assert all(part[key] > 0 for key in part["targets"])
