@@ -172,7 +172,7 @@ class Side:
 
 
 def recurrences_of(configs: Sequence[TrainConfig], length: int) -> Callable[[], object]:
-    """The layers alone at their starts, forward and backward: tanh members have no units that are off, and cost more."""
+    """The layers alone at their starts, forward and backward: with tanh no unit is off, and a member costs more."""
     data = Addition(length=length, train_size=1, test_size=1).load(0)
     rnns = [start_model(config, data).rnn for config in configs]
     layers = [
