@@ -48,7 +48,8 @@ def test_a_wheel_is_built_with_and_without_a_compiler(
     source = tmp_path / "source"
     for name in ("src", "csrc"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    for name in ("pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE"):
+    # .gitignore too: what it names was once left out of the wheel, wherever in the package it was.
+    for name in ("pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, source / name)
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(tmp_path), str(source)],
@@ -60,5 +61,7 @@ def test_a_wheel_is_built_with_and_without_a_compiler(
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "nprnn/py.typed" in names
+    modules = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
+    assert modules <= set(names), modules - set(names)
     assert any(name.startswith("nprnn/_native") and name.endswith(".so") for name in names) is compiler
     assert wheel.stat().st_size < 1_000_000
