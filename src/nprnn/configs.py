@@ -15,6 +15,8 @@ Config = TypeVar("Config")
 
 # Marks a field that says where data lie, not what they are: it takes no part in a run's identity.
 LOCATION: Mapping[str, bool] = {"location": True}
+# Marks a field that came after runs had been recorded: its default is left out, so that their identity stays theirs.
+LATER: Mapping[str, bool] = {"later": True}
 
 
 def as_record(config: Any, *, locations: bool = False) -> dict[str, Any]:
@@ -23,6 +25,7 @@ def as_record(config: Any, *, locations: bool = False) -> dict[str, Any]:
         field.name: _plain(getattr(config, field.name))
         for field in dataclasses.fields(config)
         if bool(field.metadata.get("location")) is locations
+        and not (field.metadata.get("later") and getattr(config, field.name) == field.default)
     }
 
 

@@ -41,7 +41,7 @@ def command_runs(words: list[str]) -> int:
 
     options = parse(Arguments, words, "nprnn runs", command_runs.__doc__)
     table = Table()
-    for name in ("run", "state", "updates", "metric", "test, final"):
+    for name in ("run", "state", "updates", "metric", "test (or valid), final"):
         table.add_column(name, overflow="fold")
     for folder in sorted(path.parent for path in options.folder.glob("*/config.json")):
         table.add_row(*map(escape, (folder.name, *run_state(folder))))
@@ -99,7 +99,9 @@ def _tell(report: Report) -> None:
             rows = {f"{study.label(m)}, update {m.records[-1]['update']}": m.final for m in study.members if m.records}
             console.print(metrics_table(study.title, {**rows, "constant answer": study.baseline}))
         if section.criterion and section.rates and len(study.members) > 1:
-            table = Table(title=escape(f"{study.title}: success is {section.criterion}"), title_justify="left")
+            table = Table(
+                title=escape(f"{study.title}: success is {study.side} {section.criterion}"), title_justify="left"
+            )
             for name in ("model", "succeeded", "rate, 95 % interval", "diverged", "settings solved"):
                 table.add_column(name, justify="left" if name == "model" else "right")
             for r in section.rates:

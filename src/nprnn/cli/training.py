@@ -70,7 +70,7 @@ def command_train(words: list[str]) -> int:
 
 
 def _test_rows(curve: Curve) -> dict[str, dict[str, float]]:
-    return {f"test, {name}": metrics for name, metrics in curve.readings.items()}
+    return {f"{curve.side}, {name}": metrics for name, metrics in curve.readings.items()}
 
 
 class _Listeners:

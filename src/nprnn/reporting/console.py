@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 
 from nprnn.training import Outcome
+from nprnn.training.readings import side, told
 
 
 def live_bar(console: Console, clock: ProgressColumn) -> Progress:
@@ -75,8 +76,8 @@ class TrainingProgress:
 
     def on_record(self, member: int, record: dict[str, Any]) -> None:
         """Show an evaluation."""
-        metric, speed = record["test"][self._headline], record["updates_per_second"]
-        self._metric, self._speed = f"  test {self._headline} {metric:.4f}", f"  {speed:.0f} updates/s"
+        metric, speed = told(record)[self._headline], record["updates_per_second"]
+        self._metric, self._speed = f"  {side(record)} {self._headline} {metric:.4f}", f"  {speed:.0f} updates/s"
         if not self._console.is_terminal:
             left = (self._total - record["update"]) / max(speed, 1e-9)
             self._console.print(

@@ -10,7 +10,7 @@ from typing import Any
 from nprnn.errors import RunError
 from nprnn.reporting.drawing import COLOURS, STYLES, bare, cut, png
 from nprnn.runs import Run
-from nprnn.training.readings import readings
+from nprnn.training.readings import readings, side, told
 
 # More lines than this in one picture are a tangle.
 MOST_LINES = 14
@@ -67,14 +67,18 @@ class Curve:
 
     @property
     def readings(self) -> dict[str, dict[str, float]]:
-        """The test metrics in three readings."""
+        """The metrics in three readings."""
         return readings(self.records, self.headline, self.higher_is_better)
 
     @property
     def last(self) -> dict[str, float]:
         """The metrics of the last evaluation."""
-        metrics: dict[str, float] = self.records[-1]["test"]
-        return metrics
+        return dict(told(self.records[-1]))
+
+    @property
+    def side(self) -> str:
+        """The set that evaluations tell of: test, or valid where the test set is withheld."""
+        return side(self.records[-1])
 
 
 def task_settings(run: Run) -> str:
@@ -89,7 +93,7 @@ def run_state(folder: Path) -> tuple[str, str, str, str]:
         run = Run.open(folder)
         done, total = run.progress(), int(run.config["train_config"]["updates"])
         records, headline = run.records(), str(run.config["objective"]["headline"])
-        value = f"{records[-1]['test'][headline]:.4f}" if records else "–"
+        value = f"{told(records[-1])[headline]:.4f}" if records else "–"
     except RunError as error:
         return f"damaged: {error}", "", "", ""
     except (KeyError, TypeError, ValueError) as error:
@@ -130,12 +134,12 @@ def learning_curves(curves: Sequence[Curve]) -> bytes:
         }
         updates = [record["update"] for record in curve.records]
         left.plot(updates, [record["loss"] for record in curve.records], **look)
-        right.plot(updates, [record["test"][headline] for record in curve.records], **look)
+        right.plot(updates, [told(record)[headline] for record in curve.records], **look)
     if headline in curves[0].baseline:
         for axes in (left, right) if headline == "mse" else (right,):
             level = curves[0].baseline[headline]
             axes.axhline(level, color="0.45", linewidth=1, linestyle=(0, (2, 2)), label=f"constant answer {level:.4g}")
-    for axes, title in ((left, "training loss"), (right, f"test {cut(headline)}")):
+    for axes, title in ((left, "training loss"), (right, f"{curves[0].side} {cut(headline)}")):
         axes.set_title(title, fontsize=11, parse_math=False)
         axes.set_xlabel("updates")
         bare(axes)

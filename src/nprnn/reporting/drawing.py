@@ -39,11 +39,11 @@ class Scale:
     baseline: float | None
 
     @classmethod
-    def of(cls, headline: str, values: Sequence[float], baseline: float | None) -> Scale:
-        """The axis for some values of a metric."""
+    def of(cls, headline: str, values: Sequence[float], baseline: float | None, side: str = "test") -> Scale:
+        """The axis for some values of a metric on a set."""
         everything = [*values, *([] if baseline is None else [baseline])]
         logarithmic = headline == "mse" and any(v > 0 for v in everything)
-        name = f"test {cut(headline)}" + (" (log scale)" if logarithmic else "")
+        name = f"{side} {cut(headline)}" + (" (log scale)" if logarithmic else "")
         if not everything:
             return cls(name, False, 0.0, 1.0, baseline)
         low, high = min(everything), max(everything)

@@ -61,7 +61,7 @@ def heat_map(study: Study) -> tuple[bytes, str]:
     figure.supxlabel(cut(across), fontsize=11, parse_math=False)
     figure.supylabel(cut(down), fontsize=11, parse_math=False)
     bar = figure.colorbar(colours, ax=list(grid.flat), extend="max" if capped else "neither", aspect=30, pad=0.02)
-    label = f"test {cut(study.headline)}, last iterate" + (" (log scale)" if logarithmic else "")
+    label = f"{study.side} {cut(study.headline)}, last iterate" + (" (log scale)" if logarithmic else "")
     bar.set_label(label, fontsize=11, parse_math=False)
     bar.ax.tick_params(labelsize=10)
     level = study.baseline.get(study.headline)

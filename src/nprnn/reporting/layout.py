@@ -51,7 +51,7 @@ every mean and rate below.</p>
 <h3>Best setting of each model, chosen by validation</h3>
 <div class="scroll"><table>
 <tr><th>model</th><th>setting</th><th>runs</th><th>validation</th>
-{% for name in s.readings %}<th>test, {{ name }}</th>{% endfor %}</tr>
+{% for name in s.readings %}<th>{{ s.study.side }}, {{ name }}</th>{% endfor %}</tr>
 {% for b in s.best %}
 <tr><td>{{ b.model }}</td><td>{{ b.text }}</td><td>{{ b.n }}</td><td>{{ number(b.validation) }}</td>
 {% for name in s.readings %}<td>{{ number(b.tests[name].mean) }}{% if b.tests[name]["values"]|length > 1 %}<br>
@@ -64,8 +64,8 @@ fewest seeds. {{ links(s.best_links) }}</p>
 <h3>Runs</h3>
 {% if s.folded %}<details><summary>all {{ s.study.members|length }} runs</summary>{% endif %}
 <div class="scroll"><table>
-<tr><th>run</th><th>state</th><th>reading</th><th>updates</th>{% for m in s.study.metrics %}<th>test {{ m }}</th>
-{% endfor %}</tr>
+<tr><th>run</th><th>state</th><th>reading</th><th>updates</th>
+{% for m in s.study.metrics %}<th>{{ s.study.side }} {{ m }}</th>{% endfor %}</tr>
 {% for run in s.runs %}{% for reading in run.readings %}
 <tr><td>{% if loop.first %}{{ run.label }}<br><code>{{ run.member.folder }}</code>{% endif %}</td>
 <td>{% if loop.first %}{{ run.state }}{% endif %}</td><td>{{ reading.name }}</td>

@@ -15,6 +15,7 @@ from nprnn.errors import RunError
 from nprnn.reporting.curves import Curve
 from nprnn.runs import Run
 from nprnn.training import TrainConfig
+from nprnn.training.readings import told
 
 State = Literal["finished", "diverged", "not finished"]
 # What a stranger's folder can make a reader raise.
@@ -80,9 +81,13 @@ class Member:
 
     @property
     def final(self) -> dict[str, float]:
-        """The test metrics of the last evaluation; empty before the first."""
-        metrics: dict[str, float] = self.records[-1]["test"] if self.records else {}
-        return metrics
+        """The metrics of the last evaluation on the set it tells of; empty before the first."""
+        return dict(told(self.records[-1])) if self.records else {}
+
+    @property
+    def side(self) -> str:
+        """The set that evaluations tell of: test, or valid where the test set is withheld."""
+        return "valid" if self.train_settings.get("withhold_test") else "test"
 
     @property
     def validation(self) -> float | None:
@@ -251,5 +256,5 @@ def _plain(record: Mapping[str, Any], headline: str) -> dict[str, Any]:
 
 
 def _finite(record: Mapping[str, Any]) -> bool:
-    values = [record["loss"], *record["test"].values(), *record.get("valid", {}).values()]
+    values = [record["loss"], *record.get("test", {}).values(), *record.get("valid", {}).values()]
     return all(map(math.isfinite, values))

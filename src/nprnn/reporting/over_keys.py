@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def final_scale(study: Study) -> Scale:
     """The axis of the test headline by the last iterates."""
     values = [m.final[study.headline] for m in study.members if m.state == "finished"]
-    return Scale.of(study.headline, values, study.baseline.get(study.headline))
+    return Scale.of(study.headline, values, study.baseline.get(study.headline), study.side)
 
 
 def dots_over_keys(study: Study) -> tuple[bytes, str]:

@@ -6,6 +6,7 @@ import math
 
 from nprnn.reporting.drawing import COLOURS, STYLES, Scale, bare, cut, png
 from nprnn.reporting.study import Study
+from nprnn.training.readings import told
 
 
 def curve_panels(study: Study) -> tuple[bytes, str]:
@@ -17,8 +18,8 @@ def curve_panels(study: Study) -> tuple[bytes, str]:
     from matplotlib.figure import Figure
 
     name = study.headline
-    values = [record["test"][name] for member in study.members for record in member.records]
-    scale = Scale.of(name, values, study.baseline.get(name))
+    values = [told(record)[name] for member in study.members for record in member.records]
+    scale = Scale.of(name, values, study.baseline.get(name), study.side)
     columns = min(3, len(study.models))
     rows = math.ceil(len(study.models) / columns)
     figure = Figure(figsize=(9.6 if columns == 3 else 4.2 * columns, 2.9 * rows + 0.4), layout="constrained")
@@ -30,7 +31,7 @@ def curve_panels(study: Study) -> tuple[bytes, str]:
             if member.model != model or not member.records:
                 continue
             x = [record["update"] for record in member.records]
-            y = [scale.within(record["test"][name]) for record in member.records]
+            y = [scale.within(told(record)[name]) for record in member.records]
             if id(member) in chosen:
                 style = STYLES[chosen.index(id(member)) % len(STYLES)]
                 axes.plot(x, y, color=COLOURS[k % len(COLOURS)], linewidth=2.2, linestyle=style, zorder=3)

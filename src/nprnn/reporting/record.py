@@ -30,7 +30,7 @@ def as_study_record(report: Report, command: Sequence[str]) -> dict[str, Any]:
         "format": FORMAT,
         "kind": "study",
         "command": list(command),
-        "metrics": "test set, last iterate, unless a name says otherwise; means are over finished runs",
+        "metrics": "last iterate on the set named by side, unless a name says otherwise; means are over finished runs",
         "studies": [_section(section) for section in report.sections],
         "left_out": [entry._asdict() for entry in report.left_out],
     }
@@ -69,6 +69,7 @@ def _section(section: Section) -> dict[str, Any]:
         "models": study.models,
         "seeds": sorted({m.seed for m in study.members}),
         "headline": study.headline,
+        "side": study.side,
         "higher_is_better": study.higher_is_better,
         "constant_answer": study.baseline,
         "criterion": asdict(criterion) if criterion else None,

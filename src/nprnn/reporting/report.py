@@ -132,8 +132,8 @@ def _section(place: int, study: Study, criterion: Criterion | None) -> Section:
         pictures.append(Picture("seeds", "Every run as a dot", png, caption, dot_rows(study)))
         if criterion and found:
             caption = (
-                f"Success: {criterion} by the last iterate ({criterion.origin}). Mark: successes over runs; line: "
-                "Wilson's 95 % interval, which takes the runs for independent draws. A run that diverged is a failure."
+                f"Success: {study.side} {criterion} by the last iterate ({criterion.origin}). Mark: successes over runs; "
+                "line: Wilson's 95 % interval, which takes the runs for independent draws. A run that diverged is a failure."
             )
             pictures.append(
                 Picture("success", "Success rates", rate_picture(found, study), caption, rate_rows(found, criterion))
@@ -144,7 +144,7 @@ def _section(place: int, study: Study, criterion: Criterion | None) -> Section:
 
 def _lines(study: Study) -> tuple[bytes, str]:
     curves = [member.curve(study.label(member), study.title) for member in study.members if member.records]
-    return learning_curves(curves), "Training loss, and the metric on the test set, over the updates."
+    return learning_curves(curves), f"Training loss, and the metric on the {study.side} set, over the updates."
 
 
 def _sensitivity(study: Study) -> Picture:

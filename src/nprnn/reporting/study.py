@@ -89,6 +89,11 @@ class Study:
         """What a constant answer scores, by metric."""
         return self.members[0].baseline
 
+    @property
+    def side(self) -> str:
+        """The set that its metrics are of: test, or valid where the test set is withheld."""
+        return self.members[0].side
+
     @cached_property
     def models(self) -> list[str]:
         """The models, in the order of the catalogue."""
@@ -199,7 +204,7 @@ def _groups(members: Sequence[Member], keys: Sequence[str]) -> list[list[Member]
     """Runs of equal task settings and data together, then those groups joined that can be compared."""
     parts: dict[tuple[str, ...], list[Member]] = defaultdict(list)
     for m in members:
-        family = exactly([m.headline, m.higher_is_better, m.baseline])
+        family = exactly([m.headline, m.higher_is_better, m.baseline, m.side])
         parts[m.task, family, exactly(m.task_settings), m.data].append(m)
     joined: list[tuple[list[tuple[str, ...]], set[str], list[Member]]] = []
     for name in sorted(parts):

@@ -67,7 +67,7 @@ class Criterion:
         return value < self.bound if self.sign == "<" else value > self.bound
 
     def __str__(self) -> str:
-        return f"test {self.metric} {self.sign} {self.bound:.6g}"
+        return f"{self.metric} {self.sign} {self.bound:.6g}"
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,6 @@ def _reached(board: Board, member: int, *, test: bool) -> str:
     if best is None:
         return "no validation set"
     said = f"validation {headline} {best.valid[headline]:.5g}"
-    if test:
+    if test and best.test:
         said += f", test {headline} {best.test[headline]:.5g}"
     return f"{said} at update {best.update}"

@@ -52,7 +52,7 @@ def curve_rows(study: Study) -> list[Row]:
             "update": record["update"],
             "training loss": record["loss"],
             **({f"valid {name}": record["valid"][name]} if "valid" in record else {}),
-            f"test {name}": record["test"][name],
+            **({f"test {name}": record["test"][name]} if "test" in record else {}),
         }
         for member in study.members
         for record in member.records
@@ -70,7 +70,7 @@ def run_rows(study: Study, criterion: Criterion | None) -> list[Row]:
         if member.records:
             found = readings(member.records, member.headline, member.higher_is_better)
         for reading, metrics in found.items():
-            tests = {f"test {k}": metrics.get(k) for k in study.metrics}
+            tests = {f"{study.side} {k}": metrics.get(k) for k in study.metrics}
             valid = member.validation if reading == FINAL else None
             row = {**_who(study, member), **state, "reading": reading, "chosen update": metrics.get("update")}
             rows.append({**row, **tests, f"valid {study.headline}": valid, "folder": member.folder})
@@ -83,7 +83,7 @@ def cell_rows(study: Study, cells: Sequence[Cell]) -> list[Row]:
         {
             "model": cell.model,
             **{f"setting {key}": _value(value) for key, value in cell.values.items()},
-            f"mean test {study.headline}": cell.mean,
+            f"mean {study.side} {study.headline}": cell.mean,
             "least": min(cell.tests, default=None),
             "greatest": max(cell.tests, default=None),
             f"mean valid {study.headline}": cell.validation,
@@ -103,7 +103,7 @@ def dot_rows(study: Study) -> list[Row]:
         {
             **_who(study, member),
             "state": member.state,
-            f"test {study.headline}": member.final[study.headline] if member.state == "finished" else None,
+            f"{study.side} {study.headline}": member.final[study.headline] if member.state == "finished" else None,
             "best setting by validation": str(id(member) in chosen).lower(),
         }
         for member in study.members

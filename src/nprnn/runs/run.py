@@ -282,6 +282,6 @@ def _checked(record: Any) -> dict[str, Any]:
     for split in ("valid", "test"):
         for value in record.get(split, {}).values():
             float(value)
-    if not record["test"]:
-        raise ValueError("no test metrics")
+    if not (record["test"] if "test" in record else record["valid"]):
+        raise ValueError("no metrics")
     return dict(record)

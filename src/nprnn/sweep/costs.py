@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nprnn.sweep.facts import TaskFacts
 from nprnn.training import TrainConfig
-from nprnn.training.readout import EVAL_BATCH
+from nprnn.training.readout import eval_batch
 
 # Python and torch, before any work.
 PROCESS = 300 * 2**20
@@ -34,7 +34,7 @@ def memory(config: TrainConfig, facts: TaskFacts) -> int:
 
 def judging(config: TrainConfig, facts: TaskFacts) -> int:
     """Bytes of an evaluation, which members take one after the other."""
-    batch = min(EVAL_BATCH, max(facts.judged, 1))
+    batch = min(eval_batch(facts.steps * facts.input_size), max(facts.judged, 1))
     return _FLOAT * facts.steps * batch * (config.hidden * _gates(config) + facts.input_size)
 
 

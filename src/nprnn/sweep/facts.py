@@ -15,7 +15,7 @@ from nprnn.configs import as_record
 from nprnn.errors import ConfigError
 from nprnn.sweep.members import SweepMember
 from nprnn.tasks import Split, TaskConfig, TaskData
-from nprnn.training import judged_at
+from nprnn.training import check_fits
 
 _LOOKED_AT = 64
 
@@ -89,11 +89,7 @@ def learn_facts(members: Sequence[SweepMember]) -> dict[TaskConfig, TaskFacts]:
         facts[task] = TaskFacts.of(data, time.perf_counter() - began)
         for member in own:
             try:
-                judged_at(member.config, data)
-                if member.config.batch > len(data.train):
-                    raise ConfigError(
-                        f"batch {member.config.batch} is larger than the training set of {len(data.train)} sequences"
-                    )
+                check_fits(member.config, data)
             except ConfigError as error:
                 raise ConfigError(f"member {member.label}: {error}") from error
     return facts

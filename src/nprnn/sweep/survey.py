@@ -23,7 +23,7 @@ State = Literal["waiting", "running", "stopped", "finished", "diverged", "failed
 
 
 class Best(NamedTuple):
-    """The evaluation that did best on the validation set: its update and its metrics."""
+    """The evaluation that did best on the validation set; its test metrics are {} where those are withheld."""
 
     update: int
     valid: Mapping[str, float]
@@ -59,7 +59,7 @@ class Standing:
             return
         old = None if self.best is None else self.best.valid[facts.headline]
         if is_better(record["valid"][facts.headline], old, facts.higher_is_better):
-            self.best = Best(record["update"], record["valid"], record["test"])
+            self.best = Best(record["update"], record["valid"], record.get("test", {}))
 
 
 @dataclass(frozen=True)

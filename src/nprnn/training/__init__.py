@@ -8,6 +8,7 @@ from nprnn.training.loop import train as train
 from nprnn.training.loop import train_ensemble as train_ensemble
 from nprnn.training.members import Member as Member
 from nprnn.training.members import Outcome as Outcome
+from nprnn.training.members import check_fits as check_fits
 from nprnn.training.members import ensemble_key as ensemble_key
 from nprnn.training.members import load_weights as load_weights
 from nprnn.training.members import start_model as start_model

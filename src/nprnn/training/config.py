@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from nprnn.configs import LATER
 from nprnn.errors import ConfigError
 from nprnn.init.weights import Fan
 from nprnn.models import find_model
@@ -40,6 +41,8 @@ class TrainConfig:
             (predictions are then made at the last). auto is each where every step has a target of its own, else last.
         truncate: gradients flow within segments of so many steps only (truncated backpropagation); None means all.
         eval_every: updates between evaluations, each followed by a checkpoint.
+        withhold_test: read the validation set alone at evaluations, so that nobody has seen the test set before a
+            choice is made; ``nprnn eval`` reads it then.
     """
 
     model: str = "np-RNN"
@@ -62,6 +65,7 @@ class TrainConfig:
     loss_at: LossAt = "auto"
     truncate: int | None = None
     eval_every: int = 1000
+    withhold_test: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         # The registered spelling, so that one model has one name in records and folders.

@@ -14,6 +14,7 @@ from nprnn.runs import Checkpoint, Run
 from nprnn.seeds import derive
 from nprnn.tasks.base import TaskData
 from nprnn.training.config import TrainConfig
+from nprnn.training.readout import loss_at
 
 
 class Member(NamedTuple):
@@ -69,8 +70,7 @@ def check_together(members: Sequence[Member]) -> None:
         raise ConfigError("an ensemble needs at least one member")
     first = members[0]
     for config, data, _ in members:
-        if config.batch > len(data.train):
-            raise ConfigError(f"batch {config.batch} is larger than the training set of {len(data.train)} sequences")
+        check_fits(config, data)
         if ensemble_key(config) != ensemble_key(first.config):
             raise ConfigError(
                 f"the members of an ensemble differ in what must be equal: {ensemble_key(first.config)} and "
@@ -88,6 +88,19 @@ def check_together(members: Sequence[Member]) -> None:
     folders = [member.run.folder for member in members]
     if len(set(folders)) < len(folders):
         raise ConfigError("two members of an ensemble have the same run folder, so the same settings")
+
+
+def check_fits(config: TrainConfig, data: TaskData) -> None:
+    """See that settings go with data.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    loss_at(config, data)
+    if config.batch > len(data.train):
+        raise ConfigError(f"batch {config.batch} is larger than the training set of {len(data.train)} sequences")
+    if config.withhold_test and data.valid is None:
+        raise ConfigError("withhold_test leaves nothing to judge by: these data have no validation set")
 
 
 def start_model(config: TrainConfig, data: TaskData) -> SequenceModel:

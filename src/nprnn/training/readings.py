@@ -1,4 +1,7 @@
-"""Three readings of every metric: the last iterate, the mean of the last evaluations, and what validation chose."""
+"""Three readings of every metric: the last iterate, the mean of the last evaluations, and what validation chose.
+
+They are of the test set, or of the validation set where a run withholds the test set.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ CHOSEN = "chosen on validation"
 def readings(
     records: Sequence[Mapping[str, Any]], headline: str, higher_is_better: bool
 ) -> dict[str, dict[str, float]]:
-    """Test metrics of a run, read in three ways.
+    """Metrics of a run, read in three ways.
 
     Args:
         records: its evaluations, in order; at least one.
@@ -27,8 +30,8 @@ def readings(
     """
     tail = records[-max(1, round(len(records) / 10)) :]
     found = {
-        FINAL: dict(records[-1]["test"]),
-        LAST_TENTH: {name: sum(r["test"][name] for r in tail) / len(tail) for name in records[-1]["test"]},
+        FINAL: dict(told(records[-1])),
+        LAST_TENTH: {name: sum(told(r)[name] for r in tail) / len(tail) for name in told(records[-1])},
     }
     best: Mapping[str, Any] | None = None
     for record in records:
@@ -36,8 +39,19 @@ def readings(
         if "valid" in record and is_better(record["valid"][headline], old, higher_is_better):
             best = record
     if best is not None:
-        found[CHOSEN] = {**best["test"], "update": best["update"]}
+        found[CHOSEN] = {**told(best), "update": best["update"]}
     return found
+
+
+def side(record: Mapping[str, Any]) -> str:
+    """Which set an evaluation tells of: test, or valid where the test set is withheld."""
+    return "test" if "test" in record else "valid"
+
+
+def told(record: Mapping[str, Any]) -> Mapping[str, float]:
+    """The metrics of an evaluation on the set that it tells of."""
+    metrics: Mapping[str, float] = record[side(record)]
+    return metrics
 
 
 def is_better(new: float, old: float | None, higher_is_better: bool) -> bool:

@@ -12,7 +12,9 @@ from nprnn.models import At, SequenceModel
 from nprnn.tasks.base import Batch, Loss, Objective, Split, TaskData
 from nprnn.training.config import TrainConfig
 
-EVAL_BATCH = 500
+# Sequences that are judged at once; fewer where inputs are wide, so that they take 128 MiB at most.
+_EVAL_BATCH = 500
+_EVAL_NUMBERS = 1 << 25
 
 
 def loss_at(config: TrainConfig, data: TaskData) -> At:
@@ -88,14 +90,24 @@ def rows(model: SequenceModel, batch: Batch, at: At, *, steps_have_targets: bool
     return outputs[alive], y[alive]
 
 
+def eval_batch(numbers: int) -> int:
+    """How many sequences of so many numbers are judged at once."""
+    return max(1, min(_EVAL_BATCH, _EVAL_NUMBERS // max(numbers, 1)))
+
+
 @torch.no_grad()
 def predict(model: SequenceModel, split: Split, at: At, *, steps_have_targets: bool) -> tuple[Tensor, Tensor]:
     """Outputs and targets of a whole set, as ``rows`` gives them, in evaluation mode and fixed order."""
     training = model.training
     model.eval()
     outputs, targets = [], []
-    for first in range(0, len(split), EVAL_BATCH):
-        batch = split.batch(torch.arange(first, min(first + EVAL_BATCH, len(split))))
+    longest = split.batch(torch.arange(1)).x.shape
+    numbers, first = longest[0] * longest[-1], 0
+    while first < len(split):
+        last = min(first + eval_batch(numbers), len(split))
+        batch = split.batch(torch.arange(first, last))
+        # Lengths may differ: the next batch is cut by the longest so far.
+        numbers, first = max(numbers, len(batch.x) * batch.x.shape[-1]), last
         output, y = rows(model, batch, at, steps_have_targets=steps_have_targets)
         outputs.append(output)
         targets.append(y)
@@ -120,8 +132,8 @@ def evaluate(
     """
     outputs, targets = predict(model, split, at, steps_have_targets=steps_have_targets)
     totals: defaultdict[str, float] = defaultdict(float)
-    for first in range(0, len(outputs), EVAL_BATCH):
-        part = slice(first, first + EVAL_BATCH)
+    for first in range(0, len(outputs), _EVAL_BATCH):
+        part = slice(first, first + _EVAL_BATCH)
         for name, value in objective.sums(outputs[part], targets[part]).items():
             totals[name] += value
     return {name: total / len(outputs) for name, total in totals.items()}

@@ -132,7 +132,7 @@ class Seat:
         self._check_parameters()
         options: dict[str, Any] = {"at": judged_at(config, data), "steps_have_targets": data.steps_have_targets}
         for name, split in (("valid", data.valid), ("test", data.test)):
-            if split is not None:
+            if split is not None and not (name == "test" and config.withhold_test):
                 record[name] = evaluate(self.model, split, data.objective, **options)
                 wrong = [f"{name} {metric}" for metric, value in record[name].items() if not math.isfinite(value)]
                 if wrong:
