@@ -8,6 +8,7 @@ from nprnn.sweep.board import Working as Working
 from nprnn.sweep.facts import TaskFacts as TaskFacts
 from nprnn.sweep.file import MOST_MEMBERS as MOST_MEMBERS
 from nprnn.sweep.file import SweepFile as SweepFile
+from nprnn.sweep.file import parse_sweep as parse_sweep
 from nprnn.sweep.file import read_sweep as read_sweep
 from nprnn.sweep.members import SweepMember as SweepMember
 from nprnn.sweep.members import expand as expand

@@ -85,6 +85,22 @@ def read_sweep(path: Path) -> SweepFile:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read the sweep file {path}: {error.strerror or error}") from error
+    return parse_sweep(path, content)
+
+
+def parse_sweep(path: Path, content: bytes) -> SweepFile:
+    """Read the content of a sweep file.
+
+    Args:
+        path: what to call it.
+        content: TOML.
+
+    Returns:
+        What it asks for.
+
+    Raises:
+        ConfigError: as ``read_sweep``.
+    """
     try:
         found = tomllib.loads(content.decode())
     except RecursionError:

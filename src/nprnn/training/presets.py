@@ -102,11 +102,13 @@ PRESETS: dict[str, dict[str, Preset]] = {
 
 
 def find_preset(task: str, name: str) -> Preset:
-    """The preset of a task by name.
+    """The preset of a task by name; "none" leaves every setting at its own default.
 
     Raises:
         ConfigError: the task has no preset of that name; the message lists all and names the nearest.
     """
+    if name == "none":
+        return Preset("every setting at its own default")
     if name not in PRESETS[task]:
-        raise unknown(f"preset of {task}", name, PRESETS[task])
+        raise unknown(f"preset of {task}", name, [*PRESETS[task], "none"])
     return PRESETS[task][name]

@@ -1,0 +1,284 @@
+"""An experiment as data: a TOML file that says what is run, how one setting is chosen, and what would be shown.
+
+It is written before the runs. Its arms are sweeps of one grid that differ in how data are divided or fed; `choose_by`
+names the arms that choose a setting for each model, and the runs of the first of these are the ones that are tested.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from nprnn.configs import from_record
+from nprnn.errors import ConfigError, unknown
+from nprnn.models import MODELS
+from nprnn.sweep import SweepFile, parse_sweep
+
+ClaimKind = Literal["test", "spread"]
+Unit = tuple[Literal["label", "group"], ...]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One sweep of an experiment.
+
+    Attributes:
+        name: for its folder.
+        about: what tells it from the others.
+        seeds: of each setting.
+        models: those it takes; empty takes all of the experiment.
+        settings: over the experiment's.
+        grid: besides the experiment's; what is listed here makes no setting of its own, such as folds.
+    """
+
+    name: str
+    about: str
+    seeds: tuple[int, ...]
+    models: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    grid: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What would be shown by the paired difference of two models.
+
+    Attributes:
+        says: the claim, for a person.
+        kind: test: of test accuracy; spread: of the least accuracy over the grid, by an arm's validation clips.
+        better: the model whose accuracy comes first in the difference.
+        worse: the model whose accuracy is taken away.
+        beyond: shown where the whole interval is above this number, contradicted where all of it is below.
+        arm: of spread, the arm whose grid counts.
+    """
+
+    says: str
+    kind: ClaimKind
+    better: str
+    worse: str
+    beyond: float
+    arm: str = ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the paper has for a model.
+
+    Attributes:
+        best: the setting that it chose.
+        validation: accuracy of that.
+        test: accuracy of that.
+        grid: least and greatest validation accuracy over its grid.
+    """
+
+    best: str
+    validation: float
+    test: float
+    grid: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A selection experiment: a grid of settings for each model, one chosen on validation, tested once.
+
+    Attributes:
+        key: short name, from its file's.
+        title: what it is.
+        names: the figures and tables that it makes.
+        task: name of the task.
+        models: in the order of the table.
+        unit: what clips must have in common to be resampled together.
+        choose_by: names of the arms that choose; the first one's runs are tested.
+        differs: how it departs from the paper, in sentences.
+        settings: of task and training, of all runs.
+        grid: setting to values, crossed.
+        arms: the sweeps.
+        claims: what would be shown.
+        source: where in the paper its numbers are.
+        paper: model to the paper's numbers.
+    """
+
+    key: str
+    title: str
+    names: tuple[str, ...]
+    task: str
+    models: tuple[str, ...]
+    unit: Unit
+    choose_by: tuple[str, ...]
+    differs: tuple[str, ...]
+    settings: Mapping[str, Any]
+    grid: Mapping[str, Sequence[Any]]
+    arms: tuple[Arm, ...]
+    claims: tuple[Claim, ...]
+    source: str
+    paper: Mapping[str, Published]
+
+    def arm(self, name: str) -> Arm:
+        """An arm by its name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def models_of(self, arm: Arm) -> tuple[str, ...]:
+        """The models that an arm trains."""
+        return arm.models or self.models
+
+    def sweep(self, arm: Arm, locations: Mapping[str, Path], seeds: int | None = None) -> SweepFile:
+        """An arm as a sweep file.
+
+        Args:
+            arm: which.
+            locations: setting to where data lie.
+            seeds: the first so many seeds; None takes all.
+
+        Raises:
+            ConfigError: settings that the task or the training does not have.
+        """
+        grid = {"model": list(self.models_of(arm)), **self.grid, **arm.grid}
+        return self._file(arm.name, arm, locations, seeds, {"grid": grid})
+
+    def sweep_of_chosen(
+        self, name: str, arm: Arm, chosen: Mapping[str, Mapping[str, Any]], locations: Mapping[str, Path], **more: Any
+    ) -> SweepFile:
+        """Runs like an arm's, of one setting for each model.
+
+        Args:
+            name: for its folder.
+            arm: whose settings and seeds are taken.
+            chosen: model to the settings of the grid.
+            locations: setting to where data lie.
+            **more: settings over the arm's.
+        """
+        entries = [{"model": model, **setting, **more} for model, setting in chosen.items()]
+        return self._file(name, arm, locations, None, {"list": entries})
+
+    def _file(
+        self, name: str, arm: Arm, locations: Mapping[str, Path], seeds: int | None, rest: dict[str, Any]
+    ) -> SweepFile:
+        places = {key: str(path.absolute()) for key, path in locations.items()}
+        found = {
+            "task": self.task,
+            "preset": "none",
+            "seeds": list(arm.seeds)[:seeds],
+            "settings": {**self.settings, **arm.settings, **places},
+            **rest,
+        }
+        return parse_sweep(Path(f"{self.key}, {name}"), _toml(found).encode())
+
+
+def experiments() -> dict[str, Experiment]:
+    """The experiments of the package, by key."""
+    files = sorted(resources.files("nprnn.experiments").iterdir(), key=lambda file: file.name)
+    return {
+        file.name.removesuffix(".toml"): parse_experiment(file.name.removesuffix(".toml"), file.read_text())
+        for file in files
+        if file.name.endswith(".toml")
+    }
+
+
+def find_experiment(name: str) -> Experiment:
+    """The experiment of that key, that makes the figure or table of that name, or of that TOML file.
+
+    Raises:
+        ConfigError: there is none; the message lists all. Or a file that cannot be read.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        try:
+            return parse_experiment(path.stem, path.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the experiment {path}: {error}") from error
+    known = experiments()
+    for experiment in known.values():
+        if name == experiment.key or name in experiment.names:
+            return experiment
+    raise unknown("experiment", name, dict.fromkeys(n for e in known.values() for n in (e.key, *e.names)))
+
+
+def parse_experiment(key: str, text: str) -> Experiment:
+    """Read an experiment.
+
+    Raises:
+        ConfigError: no TOML, an unknown key, a value of the wrong kind, or names that do not fit one another.
+    """
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{key}.toml is not TOML: {error}") from error
+    try:
+        return _checked(key, found)
+    except ConfigError as error:
+        raise ConfigError(f"{key}.toml: {error}") from error
+
+
+_PLAIN = ("title", "names", "task", "models", "unit", "choose_by", "differs")
+
+
+def _checked(key: str, found: dict[str, Any]) -> Experiment:
+    kind = found.pop("kind", None)
+    if kind != "selection":
+        raise ConfigError(f'kind must be "selection", got {kind!r}')
+    paper: dict[str, Any] = dict(found.pop("paper", {}))
+    source = paper.pop("source", "")
+    parts = {name: found.pop(name, {}) for name in ("settings", "grid")}
+    arms, claims = (found.pop(name, []) for name in ("arms", "claims"))
+    if missing := [name for name in _PLAIN if name not in found]:
+        raise ConfigError(f"{missing[0]} is missing")
+    experiment = Experiment(
+        key=key,
+        **from_record(_Plain, found).__dict__,
+        settings=parts["settings"],
+        grid=parts["grid"],
+        arms=tuple(from_record(Arm, arm) for arm in arms),
+        claims=tuple(from_record(Claim, claim) for claim in claims),
+        source=source,
+        paper={model: from_record(Published, numbers) for model, numbers in paper.items()},
+    )
+    _check_names(experiment)
+    return experiment
+
+
+@dataclass(frozen=True)
+class _Plain:
+    title: str
+    names: tuple[str, ...]
+    task: str
+    models: tuple[str, ...]
+    unit: tuple[str, ...]
+    choose_by: tuple[str, ...]
+    differs: tuple[str, ...]
+
+
+def _check_names(experiment: Experiment) -> None:
+    arms = [arm.name for arm in experiment.arms]
+    used = [*experiment.choose_by, *(claim.arm for claim in experiment.claims if claim.kind == "spread")]
+    for name in used:
+        if name not in arms:
+            raise unknown("arm", name, arms)
+    if not experiment.choose_by or len(set(arms)) < len(arms):
+        raise ConfigError("an experiment needs arms of different names, and one at least in choose_by")
+    for model in experiment.models:
+        if model not in MODELS:
+            raise unknown("model", model, MODELS)
+    named = [m for claim in experiment.claims for m in (claim.better, claim.worse)]
+    for model in [*named, *experiment.paper, *(m for arm in experiment.arms for m in arm.models)]:
+        if model not in experiment.models:
+            raise unknown("model of the experiment", model, experiment.models)
+    for word in experiment.unit:
+        if word not in ("label", "group"):
+            raise unknown("unit", word, ("label", "group"))
+
+
+def _toml(found: Mapping[str, Any]) -> str:
+    """TOML of plain values; JSON spells them alike."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in found.items() if not isinstance(value, dict | list)]
+    lines += [f"seeds = {json.dumps(found['seeds'])}"]
+    for name in ("settings", "grid"):
+        if name in found:
+            lines += [f"\n[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in found[name].items())]
+    for entry in found.get("list", []):
+        lines += ["\n[[list]]", *(f"{k} = {json.dumps(v)}" for k, v in entry.items())]
+    return "\n".join(lines) + "\n"
