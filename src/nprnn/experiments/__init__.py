@@ -1,4 +1,4 @@
-"""The paper's tables and figures as data: what is run, how one setting is chosen, what would be shown, and the numbers."""
+"""The paper's tables and figures as data: what is run, how a setting is chosen, what would be shown, the numbers."""
 
 from nprnn.experiments.spec import Arm as Arm
 from nprnn.experiments.spec import Claim as Claim
