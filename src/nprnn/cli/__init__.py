@@ -12,6 +12,7 @@ import nprnn
 from nprnn.cli.benching import command_bench
 from nprnn.cli.common import console
 from nprnn.cli.features import command_features
+from nprnn.cli.importing import command_import
 from nprnn.cli.judging import command_eval, command_predict
 from nprnn.cli.looking import command_info, command_report, command_runs
 from nprnn.cli.sweeping import command_sweep
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "runs": command_runs,
     "report": command_report,
     "features": command_features,
+    "import": command_import,
     "bench": command_bench,
     "info": command_info,
 }

@@ -1,4 +1,4 @@
-"""What a person sees while features are extracted: a bar, or on a plain stream a line now and then."""
+"""What a person sees while features are extracted or imported: a bar, or on a plain stream a line now and then."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_REMARKS = 20
 
 
 class ExtractionView:
-    """How far an extraction is, its speed and the time left, and what is amiss with single clips.
+    """How far an extraction or an import is, its speed and the time left, and what is amiss with single clips.
 
     Args:
         console: where to draw.

@@ -21,7 +21,7 @@ class Inputs:
     """Sequences without targets.
 
     Attributes:
-        names: the file of each sequence, or "0", "1", ... where they came in one file.
+        names: the file of each sequence; where they came in one file, what its ``name`` says, or "0", "1", ...
         sequences: float32 [T_i, I] each.
     """
 

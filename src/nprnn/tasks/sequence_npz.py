@@ -20,7 +20,7 @@ from nprnn.tasks.sequence_table import SequenceTable, refuse, refuse_unknown, to
 
 MAX_BYTES = 4 << 30
 """The most bytes that the arrays of one ``.npz`` may declare."""
-KEYS = ("x", "y", "lengths", "split", "group", "class_names")
+KEYS = ("x", "y", "lengths", "split", "group", "class_names", "name")
 
 _RAGGED = (
     "Save sequences of different lengths one after the other: "
@@ -34,7 +34,7 @@ def read_npz(path: Path, labelled: bool, recording: bool) -> SequenceTable:
 
     Args:
         path: The file.
-        labelled: Whether targets are asked for; without them, splits and groups are left unread too.
+        labelled: Whether targets are asked for; without them, splits and groups are left unread too, names are not.
         recording: Take a two-dimensional ``x`` without ``lengths`` for one sequence [T, I] instead of N of one feature.
 
     Returns:
@@ -44,7 +44,7 @@ def read_npz(path: Path, labelled: bool, recording: bool) -> SequenceTable:
         DataError: A damaged file, unexpected arrays, or values that are not finite.
         OSError: It could not be read.
     """
-    arrays = _arrays(path, KEYS if labelled else ("x", "lengths"))
+    arrays = _arrays(path, KEYS if labelled else ("x", "lengths", "name"))
     for key in ("x", "y") if labelled else ("x",):
         if key not in arrays:
             raise DataError(f"{path}: array {key!r} is missing; found {', '.join(arrays) or 'none'}")
@@ -53,18 +53,18 @@ def read_npz(path: Path, labelled: bool, recording: bool) -> SequenceTable:
         raise DataError(f"{path}: x is empty, its shape is {raw.shape}")
     x, steps, lengths = _sequences(raw, arrays.get("lengths"), recording, f"{path}: x")
     count = len(lengths)
-    table = SequenceTable(x, lengths, [str(k) for k in range(count)])
-    if not labelled:
-        return table
-    y, per_step = _aligned(_text(arrays["y"]), count, len(x), steps, f"{path}: y")
-    columns = {key: _text(arrays[key]) for key in ("split", "group", "class_names") if key in arrays}
+    columns = {key: _text(arrays[key]) for key in ("name", "split", "group", "class_names") if key in arrays}
     for key, column in columns.items():
         kinds, wanted = ("iuU", "integers or text") if key == "group" else ("U", "text")
         size = len(column) if key == "class_names" and column.ndim else count
         if column.dtype.kind not in kinds or column.shape != (size,):
             raise DataError(f"{path}: {key} must be {wanted} ({size},), got {column.dtype} {column.shape}")
+    names = columns["name"].tolist() if "name" in columns else [str(k) for k in range(count)]
+    if not labelled:
+        return SequenceTable(x, lengths, names)
+    y, per_step = _aligned(_text(arrays["y"]), count, len(x), steps, f"{path}: y")
     named = tuple(columns["class_names"].tolist()) if "class_names" in columns else None
-    return SequenceTable(x, lengths, table.names, y, per_step, columns.get("split"), columns.get("group"), named)
+    return SequenceTable(x, lengths, names, y, per_step, columns.get("split"), columns.get("group"), named)
 
 
 def _sequences(

@@ -30,7 +30,8 @@ class Sequences:
     (T, I) is one long recording. ``y`` holds targets: (N,) or (N, K) numbers for whole sequences; or for steps (N, T)
     or (N, T, K) beside an x of that layout, (S,) or (S, K) beside the others. Where both readings fit, (N, T) is by
     steps beside an x (N, T, I), and (N,) is by sequences beside ``lengths``. ``split`` (N,) may hold train, valid and
-    test, ``group`` (N,) what must stay together (such as the person recorded), ``class_names`` the classes' names.
+    test, ``group`` (N,) what must stay together (such as the person recorded), ``class_names`` the classes' names,
+    ``name`` (N,) what each sequence is called.
 
     A folder holds ``index.csv`` with the columns ``file`` and ``label`` and perhaps ``split`` and ``group``, a line a
     sequence; each file holds numbers with commas between, a row a step, a column a feature, perhaps names in line 1.

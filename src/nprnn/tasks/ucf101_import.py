@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import re
 import zipfile
 from collections import defaultdict
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from nprnn.errors import DataError, unknown
 from nprnn.feature_store import ClipRow, FeatureStore
+from nprnn.tasks.ready_features import Clips, Part, ReadyFeatures
 
 INDEX = "index.csv"
 _COLUMNS = ("class", "clip", "row", "group")
@@ -59,6 +61,26 @@ def import_ucf101(
         ConfigError: a class that the index does not have.
         DataError: missing, damaged or unexpected files, or a store that holds other features or is in use.
     """
+    ready = read_ucf101(source, classes)
+    store = ready.open_store(folder)
+    ready.fill(store, progress=progress)
+    return store
+
+
+def read_ucf101(source: Path, classes: Collection[str] | None = None) -> ReadyFeatures:
+    """Read the index of a folder of quantised features; the features are read class by class when a store is filled.
+
+    Args:
+        source: the folder with ``index.csv`` and a .npz file a class.
+        classes: the classes to take; None takes all of the index.
+
+    Returns:
+        The clips, ready to go into a store.
+
+    Raises:
+        ConfigError: a class that the index does not have.
+        DataError: an index that is missing or damaged, or names no clips.
+    """
     content = _read(source / INDEX)
     by_class: defaultdict[str, list[_Line]] = defaultdict(list)
     for line in _lines(content, source / INDEX):
@@ -66,33 +88,28 @@ def import_ucf101(
     for name in classes or ():
         if name not in by_class:
             raise unknown("class", name, by_class)
-    chosen = {label: lines for label, lines in sorted(by_class.items()) if classes is None or label in classes}
+    chosen = [label for label in sorted(by_class) if classes is None or label in classes]
+    if not chosen:
+        raise DataError(f"{source / INDEX} names no clips")
+    # However the folder is named to us, an import that was stopped goes on.
+    whole = Path(os.path.abspath(source))
     provenance = {
-        "source": f"{source.parent.name}/{source.name}",
+        "source": f"{whole.parent.name}/{whole.name}",
         "index_sha256": hashlib.sha256(content).hexdigest(),
         "values": "xmax * (q / levels)², q uint8",
     }
-    done, total = 0, sum(map(len, chosen.values()))
-    store: FeatureStore | None = None
-    for label, lines in chosen.items():
-        if store is not None and store.names.issuperset(line.name for line in lines):
-            progress(done := done + len(lines), total)
-            continue
-        q, table = _quantised(source / f"{label}.npz", lines)
-        if store is None:
-            store = FeatureStore.create(folder, provenance, q.shape[1])
-        if q.shape[1] != store.width:
-            raise DataError(f"{source / label}.npz has {q.shape[1]} features a frame, the others {store.width}")
-        with store.lock():
-            there = store.names
-            for line in lines:
-                if line.name not in there:
-                    row = ClipRow(line.name, line.label, line.group, line.splits, q.shape[2])
-                    store.append(row, table[q[line.place].T])
-                progress(done := done + 1, total)
-    if store is None:
-        raise DataError(f"{source / INDEX} names no clips")
-    return store
+    return ReadyFeatures(provenance, [_part(source / f"{label}.npz", by_class[label]) for label in chosen])
+
+
+def _part(path: Path, lines: list[_Line]) -> Part:
+    """The clips of a class."""
+
+    def clips() -> Clips:
+        q, table = _quantised(path, lines)
+        rows = [ClipRow(line.name, line.label, line.group, line.splits, q.shape[2]) for line in lines]
+        return Clips(rows, q.shape[1], lambda k: table[q[lines[k].place].T])
+
+    return Part(path, [line.name for line in lines], clips)
 
 
 def _read(path: Path) -> bytes:
