@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from nprnn.errors import ConfigError
 from nprnn.init import SCHEMES
@@ -143,3 +144,13 @@ def test_scaling_is_part_of_the_model() -> None:
     torch.testing.assert_close(scaled(x), plain((x - mean) / scale))
     assert set(scaled.state_dict()) - set(plain.state_dict()) == {"input_mean", "input_scale"}
     assert count_parameters(scaled) == count_parameters(plain)
+
+
+def test_an_lstm_on_padded_sequences_has_the_gradients_of_packed_ones() -> None:
+    model = build_model("LSTM", 2, 3, hidden_size=5, generator=derive(0, "x")).double()
+    x, lengths = torch.randn(7, 3, 2, dtype=torch.float64), torch.tensor([2, 7, 4])
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+    want = torch.autograd.grad(model.head(model.rnn(packed)[1][0][0]).square().sum(), list(model.parameters()))
+    got = torch.autograd.grad(model(x, lengths).square().sum(), list(model.parameters()))
+    for one, other in zip(got, want, strict=True):
+        torch.testing.assert_close(one, other)
