@@ -13,8 +13,9 @@ from nprnn.cli.benching import command_bench
 from nprnn.cli.common import console
 from nprnn.cli.features import command_features
 from nprnn.cli.importing import command_import
-from nprnn.cli.judging import command_eval, command_predict
+from nprnn.cli.judging import command_eval
 from nprnn.cli.looking import command_info, command_report, command_runs
+from nprnn.cli.predicting import command_predict
 from nprnn.cli.sweeping import command_sweep
 from nprnn.cli.training import command_train
 from nprnn.errors import NprnnError, unknown

@@ -2,6 +2,7 @@
 
     store.json               format, width, and where the features come from
     clips/*.safetensors      one clip each, as clips.py says
+    origin.json              where its making found what it took, as origin.py says; may be lost
 
 A file a clip makes appending one atomic replacement, so a kill harms nothing; and a batch costs the clips it holds,
 however large the store is.

@@ -1,5 +1,10 @@
 """What people look at: progress, tables, pictures, reports."""
 
+from nprnn.reporting.clip_scores import ClipScores as ClipScores
+from nprnn.reporting.clip_scores import scores_over_time as scores_over_time
+from nprnn.reporting.clip_timeline import MOST_CLASSES as MOST_CLASSES
+from nprnn.reporting.clip_timeline import clip_picture as clip_picture
+from nprnn.reporting.clip_timeline import frames_to_show as frames_to_show
 from nprnn.reporting.console import TrainingProgress as TrainingProgress
 from nprnn.reporting.console import metrics_table as metrics_table
 from nprnn.reporting.curves import Curve as Curve

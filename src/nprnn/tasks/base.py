@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 from torch.nn import functional
@@ -121,6 +121,8 @@ class TaskData:
         class_names: of a classification, in the order of the classes.
         standardisation: how inputs are scaled; it becomes part of the model.
         about: what was found, in lines for a person.
+        recipe: how inputs are made, in JSON values that ``env.json`` remembers for those who make new ones; None where
+            there is nothing to tell.
     """
 
     train: Split
@@ -134,6 +136,7 @@ class TaskData:
     class_names: tuple[str, ...] | None = None
     standardisation: Standardisation | None = None
     about: tuple[str, ...] = ()
+    recipe: Mapping[str, Any] | None = None
 
 
 class TaskConfig(Protocol):

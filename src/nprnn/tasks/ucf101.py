@@ -17,6 +17,7 @@ from nprnn.tasks.base import TaskData, classification
 from nprnn.tasks.sequence_targets import listed
 from nprnn.tasks.ucf101_clips import ClipSet
 from nprnn.tasks.ucf101_division import check_validation, count_line, divide
+from nprnn.tasks.ucf101_feeding import Recipe
 from nprnn.tasks.ucf101_fitting import project, standardise
 
 SCALINGS = ("none", "l2", "standardise")
@@ -76,6 +77,7 @@ class Ucf101:
         about = [count_line(side, [rows[k] for k in mine]) for side, mine in zip(SIDES, places, strict=True)]
         about += division.about
         fed, unit = store, self.scaling == "l2"
+        components: Path | None = None
         if self.pca is not None:
             # Frames are projected one by one, so their order is of no account here.
             fed, projection = project(ClipSet(store, division.train, torch.empty(0), unit), self.pca)
@@ -83,7 +85,7 @@ class Ucf101:
                 f"{self.pca} principal components of {store.width} features, {projection.explained:.1%} of the variance"
                 f", fitted to the {len(division.train)} training clips, in {fed.folder}"
             )
-            unit = False
+            unit, components = False, fed.folder
         classes = tuple(sorted({row.label for row in rows}))
         number = {label: k for k, label in enumerate(classes)}
         y = torch.tensor([number[row.label] for row in rows])
@@ -106,6 +108,7 @@ class Ucf101:
             class_names=classes,
             standardisation=scaling,
             about=tuple(about),
+            recipe=Recipe.of(store, components).as_record(),
         )
 
     def _check_classes(self, train: ClipSet, others: tuple[ClipSet, ...], classes: tuple[str, ...]) -> None:

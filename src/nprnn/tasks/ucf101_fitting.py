@@ -38,6 +38,10 @@ class Projection(NamedTuple):
     components: Tensor
     explained: float
 
+    def of(self, frames: Tensor) -> Tensor:
+        """The components [T, K] of frames [T, F]."""
+        return (frames - self.mean) @ self.components
+
 
 def standardise(clips: Iterable[Tensor], width: int) -> Standardisation:
     """Mean and deviation of each feature over all frames, in one pass over the clips.
@@ -137,8 +141,7 @@ def project(train: ClipSet, count: int) -> tuple[FeatureStore, Projection]:
         missing = set(source.names) - store.names
         for place, row in enumerate(source.rows):
             if row.name in missing:
-                fed = (everything.frames(place) - projection.mean) @ projection.components
-                store.append(row, fed.numpy())
+                store.append(row, projection.of(everything.frames(place)).numpy())
     return store, projection
 
 

@@ -73,6 +73,8 @@ def start_run(task_name: str, task: TaskConfig, config: TrainConfig, data: TaskD
         },
     }
     env = {**environment(), "seed": config.seed, "locations": as_record(task, locations=True)}
+    if data.recipe is not None:
+        env["recipe"] = dict(data.recipe)
     return Run.create(parent, f"{task_name}-{config.model}-s{config.seed}", settings, env)
 
 
@@ -131,8 +133,10 @@ def load_data(run: Run, **locations: Any) -> TaskData:
         known = dict(run.env().get("locations", {}))
         # Judging a run never goes to the network, whatever a stranger's folder says.
         known.pop("download", None)
+        # Which settings are places the task tells, for env.json may be lost.
+        places = as_record(from_record(task_class, run.config["task_config"]), locations=True)
         settings = {**run.config["task_config"], **known}
-        settings.update({k: str(v) for k, v in locations.items() if v is not None and k in known})
+        settings.update({k: str(v) for k, v in locations.items() if v is not None and k in places})
         task = from_record(task_class, settings)
         seed = from_record(TrainConfig, run.config["train_config"]).seed
     data = task.load(seed)

@@ -80,10 +80,16 @@ class BackboneConfig:
         """
         if self.batch < 1:
             raise ConfigError(f"batch must be at least 1, got {self.batch}")
+        return TorchBackbone(self) if self._is_code() else OnnxBackbone(self, Path(self.source))
+
+    def origin(self) -> dict[str, Any]:
+        """Where it is on this machine, and how it was run, as JSON values."""
+        source = self.source if self._is_code() else str(Path(self.source).absolute())
+        return {"backbone": source, "batch": self.batch}
+
+    def _is_code(self) -> bool:
         path = Path(self.source)
-        if not path.exists() and path.suffix != ".onnx" and _IMPORT.fullmatch(self.source):
-            return TorchBackbone(self)
-        return OnnxBackbone(self, path)
+        return not path.exists() and path.suffix != ".onnx" and _IMPORT.fullmatch(self.source) is not None
 
 
 def width_of(backbone: Backbone, size: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nprnn.errors import ConfigError, DataError
+from nprnn.video.clock import Clock, Moment
 from nprnn.video.optional import needed
 
 MAX_PIXELS = 1 << 26
@@ -57,13 +58,14 @@ class Picking:
 
 
 class Video:
-    """A video file. Its frames can be read once; afterwards ``remark`` tells what was amiss.
+    """A video file. Its frames can be read once; afterwards the attributes tell of them.
 
     Args:
         path: the file.
 
     Attributes:
         remark: what a person should know of the frames that were read, or "".
+        moments: of the frames that were picked, in order.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +74,9 @@ class Video:
         self._claimed = 0
         self._good = self._broken = 0
         self._cut: str = ""
+        self._clock = Clock()
         self.remark = ""
+        self.moments: tuple[Moment, ...] = ()
 
     def pictures(self, picking: Picking, keep: Callable[[NDArray[np.uint8]], Picture]) -> Iterator[Picture]:
         """The frames that are picked, one by one.
@@ -91,20 +95,41 @@ class Video:
         if picking.stride is not None:
             for k, frame in enumerate(self._frames()):
                 if k % picking.stride == 0:
+                    self._clock.pick(k)
                     yield keep(_colours(frame))
         else:
             yield from self._spread(picking, keep)
         if not self._good:
             raise DataError(self._why_none())
-        self.remark = self._amiss()
+        self.remark, self.moments = self._amiss(), self._clock.moments()
+
+    def numbered(self, numbers: Collection[int], keep: Callable[[NDArray[np.uint8]], Picture]) -> list[Picture]:
+        """The frames of some numbers, from 0, of those that can be decoded; what is not there is left out.
+
+        Args:
+            numbers: which.
+            keep: what is made of a frame, red, green, blue uint8 [H, W, 3], before the next is decoded.
+
+        Returns:
+            What ``keep`` made, in the order of the video.
+
+        Raises:
+            DataError: the file cannot be opened.
+            ConfigError: PyAV is not installed.
+        """
+        wanted, kept = frozenset(numbers), []
+        for k, frame in enumerate(self._frames()):
+            if k in wanted:
+                self._clock.pick(k)
+                kept.append(keep(_colours(frame)))
+        return kept
 
     def _spread(self, picking: Picking, keep: Callable[[NDArray[np.uint8]], Picture]) -> list[Picture]:
         """Evenly spread frames: of as many as the header tells, and once more where that was not true."""
         chosen = picking.spread(self._count())
         kept: list[Picture] = []
         for _ in range(_READINGS):
-            wanted = frozenset(chosen)
-            kept = [keep(_colours(frame)) for k, frame in enumerate(self._frames()) if k in wanted]
+            kept = self.numbered(chosen, keep)
             truth = picking.spread(self._good)
             if truth == chosen:
                 break
@@ -128,6 +153,7 @@ class Video:
         self._cut = ""
         with self._opened() as (container, stream):
             self._claimed = stream.frames
+            self._clock = Clock.of(stream)
             packets = container.demux(stream)
             while True:
                 try:
@@ -141,9 +167,12 @@ class Video:
                     frames = packet.decode()
                 except errors:
                     # What the end of the stream flushes is no frame of its own.
-                    self._broken += packet.size > 0
+                    if packet.size > 0:
+                        self._broken += 1
+                        self._clock.skip()
                     continue
                 for frame in frames:
+                    self._clock.tick(frame.time)
                     # What the decoder had to make up is a frame too, but not of this video.
                     if frame.is_corrupt:
                         self._broken += 1

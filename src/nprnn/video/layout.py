@@ -88,7 +88,7 @@ def find_clips(folder: Path, lists: Path | None = None) -> Layout:
     clips, left_out = [], []
     for entry in entries:
         path = folder / entry.name
-        if reason := entry.fault or _unfit(path, entry.name):
+        if reason := entry.fault or unfit(path, entry.name):
             left_out.append(LeftOut(_printable(entry.name), reason))
         else:
             clips.append(Clip(entry.name, path.absolute(), entry.label, entry.group, entry.splits))
@@ -102,7 +102,7 @@ def _scan(folder: Path) -> list[Entry]:
     entries: list[Entry] = []
     spelt: dict[str, str] = {}
     for place in classes:
-        names = sorted(n for n in os.listdir(place) if _is_video(n))
+        names = sorted(n for n in os.listdir(place) if is_video(n))
         if not names:
             continue
         other = spelt.setdefault(place.name.casefold(), place.name)
@@ -130,7 +130,8 @@ def _clip_of(label: str, file: str) -> Entry:
     return Entry(name, label, int(parts["group"]), {})
 
 
-def _is_video(name: str) -> bool:
+def is_video(name: str) -> bool:
+    """Whether a file's name says that it is a video; hidden ones are somebody else's."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
@@ -147,7 +148,7 @@ def _with_lists(entries: list[Entry], lists: Lists, folder: Path) -> list[Entry]
     return listed
 
 
-def _unfit(path: Path, name: str) -> str:
+def unfit(path: Path, name: str) -> str:
     """Why a file cannot be a video, as far as can be told without opening it; or nothing."""
     try:
         name.encode()

@@ -69,11 +69,7 @@ class Preprocess:
         short = min(height, width)
         # The longer side is rounded down, as in torchvision.
         tall, wide = (self.resize * side // short for side in (height, width))
-        if (tall, wide) != (height, width):
-            # With the channels last, as they lie in memory, torch is three times as fast.
-            image = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).unsqueeze(0)
-            image = functional.interpolate(image, (tall, wide), mode="bilinear", antialias=True)
-            frame = image.squeeze(0).permute(1, 2, 0).numpy()
+        frame = resized(frame, tall, wide)
         top, left = round((tall - self.size) / 2), round((wide - self.size) / 2)
         return np.ascontiguousarray(frame[top : top + self.size, left : left + self.size])
 
@@ -98,6 +94,17 @@ class Preprocess:
     def record(self) -> dict[str, Any]:
         """The settings as JSON values."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in dataclasses.asdict(self).items()}
+
+
+def resized(frame: NDArray[np.uint8], tall: int, wide: int) -> NDArray[np.uint8]:
+    """A frame [H, W, 3] as [tall, wide, 3]: bilinear with antialiasing, as Pillow and torchvision do it."""
+    if (tall, wide) == frame.shape[:2]:
+        return frame
+    # With the channels last, as they lie in memory, torch is three times as fast.
+    image = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1).unsqueeze(0)
+    image = functional.interpolate(image, (tall, wide), mode="bilinear", antialias=True)
+    small: NDArray[np.uint8] = image.squeeze(0).permute(1, 2, 0).numpy()
+    return small
 
 
 PREPROCESSING: dict[str, Preprocess] = {

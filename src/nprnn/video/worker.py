@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nprnn.errors import ConfigError, NprnnError
 from nprnn.video.backbone import Backbone, BackboneConfig, Identity
+from nprnn.video.clock import Moment
 from nprnn.video.decode import Picking, Video
 from nprnn.video.preprocess import Preprocess
 
@@ -50,10 +51,11 @@ class Begun(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The features [T, F] of a clip, and what a person should know of it, or nothing."""
+    """The features [T, F] of a clip, where its T frames are in it, and what a person should know of it, or nothing."""
 
     clip: int
     features: NDArray[np.float16]
+    moments: tuple[Moment, ...]
     remark: str
 
 
@@ -112,6 +114,7 @@ class _Hand:
         expected: frames that went into batches.
         rows: features [n, F] that came out of them.
         closed: whether no more frames will come.
+        moments: where those frames are.
         remark: to be told with the features.
     """
 
@@ -119,6 +122,7 @@ class _Hand:
     expected: int = 0
     rows: list[NDArray[np.float16]] = field(default_factory=list)
     closed: bool = False
+    moments: tuple[Moment, ...] = ()
     remark: str = ""
 
 
@@ -158,7 +162,7 @@ class _Desk:
             self._waiting.append((hand, picture))
             if len(self._waiting) == self._order.backbone.batch:
                 self.flush()
-        hand.closed, hand.remark = True, video.remark
+        hand.closed, hand.moments, hand.remark = True, video.moments, video.remark
         self._finish(hand)
 
     def flush(self) -> None:
@@ -184,7 +188,7 @@ class _Desk:
         if not np.isfinite(features).all():
             self._refuse(hand, "the backbone gives numbers for it that are NaN or beyond float16 (±65504)")
             return
-        self._channel.send(Done(hand.clip, features, hand.remark))
+        self._channel.send(Done(hand.clip, features, hand.moments, hand.remark))
 
     def _refuse(self, hand: _Hand, reason: str) -> None:
         self._waiting = [(other, picture) for other, picture in self._waiting if other is not hand]
