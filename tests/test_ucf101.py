@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from clip_stores import CLASSES, WIDTH, made, rows
 from conftest import data_folder, real_data
 from nprnn.configs import as_record, from_record
 from nprnn.errors import ConfigError, DataError
@@ -27,42 +27,11 @@ from nprnn.tasks.ucf101_import import import_ucf101
 from nprnn.tasks.ucf101_yardstick import fit, mean_pooled_logistic
 from nprnn.training import TrainConfig, load_data, load_trained, start_run, train
 
-CLASSES = ("Archery", "Biking", "Diving")
-WIDTH = 6
-
 
 @pytest.fixture(autouse=True)
 def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """These stores need not outlast a power cut."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-def rows(groups: Iterable[int] = range(1, 26), lengths: tuple[int, ...] = (3, 4, 5)) -> list[ClipRow]:
-    """Clips named and divided as UCF-101's are."""
-    found = []
-    for group in groups:
-        for k, label in enumerate(CLASSES):
-            splits = {f"0{n + 1}": "test" if 7 * n < group <= 7 * n + 7 else "train" for n in range(3)}
-            length = lengths[(group + k) % len(lengths)]
-            found.append(ClipRow(f"v_{label}_g{group:02}_c01", label, group, splits, length))
-    return found
-
-
-def made(folder: Path, clips: list[ClipRow] | None = None, *, spoilt: Iterable[str] = (), width: int = WIDTH) -> Path:
-    """A store in which a class shows in its first features; ``spoilt`` clips have features that are nothing like it."""
-    store = FeatureStore.create(folder, {"made": "up"}, width)
-    spoilt = set(spoilt)
-    with store.lock():
-        for row in clips or rows():
-            generator = np.random.default_rng(list(row.name.encode()))
-            x = generator.normal(size=(row.length, width))
-            x[:, number_of(row.label) % width] += 3
-            store.append(row, -100 * np.abs(x) if row.name in spoilt else x)
-    return folder
-
-
-def number_of(label: str) -> int:
-    return sorted({*CLASSES, label}).index(label)
 
 
 def sets(data: TaskData) -> dict[str, ClipSet]:

@@ -16,6 +16,7 @@ from nprnn.cli.importing import command_import
 from nprnn.cli.judging import command_eval
 from nprnn.cli.looking import command_info, command_report, command_runs
 from nprnn.cli.predicting import command_predict
+from nprnn.cli.reproducing import command_reproduce
 from nprnn.cli.sweeping import command_sweep
 from nprnn.cli.training import command_train
 from nprnn.errors import NprnnError, unknown
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "predict": command_predict,
     "runs": command_runs,
     "report": command_report,
+    "reproduce": command_reproduce,
     "features": command_features,
     "import": command_import,
     "bench": command_bench,
@@ -41,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``nprnn``; None takes the process's.
 
     Returns:
-        The exit status: 0, 1 where members of a sweep failed, 2 for an error in what was asked, 130 after Ctrl-C, 143
-        after SIGTERM.
+        The exit status: 0, 1 where members of a sweep failed or videos could not be read, 2 for an error in what was
+        asked, 130 after Ctrl-C, 143 after SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words

@@ -23,6 +23,7 @@ from nprnn.sweep import (
     Board,
     Plan,
     Runner,
+    SweepFile,
     cores,
     free_space,
     keep_file,
@@ -59,15 +60,40 @@ def command_sweep(words: list[str]) -> int:
     for name, value in (("workers", workers), ("ensemble", options.ensemble)):
         if value < 1:
             raise ConfigError(f"{name} must be at least 1, got {value}")
-    members, facts = prepare(file, options.max_members)
     if options.dry_run:
         refuse_unwritable(folder)
-        plan = make_plan(file, folder, members, facts, workers, options.ensemble)
+        plan = make_plan(file, folder, *prepare(file, options.max_members), workers, options.ensemble)
         _tell_found(plan)
         _tell_plan(plan)
         return 0
+    return run_sweep(file, folder, workers, options.ensemble, options.max_members, began)
+
+
+def run_sweep(
+    file: SweepFile,
+    folder: Path,
+    workers: int,
+    together: int = MOST_TOGETHER,
+    most: int = MOST_MEMBERS,
+    began: float | None = None,
+) -> int:
+    """Train what is left of a sweep, with a view of it.
+
+    Args:
+        file: the sweep.
+        folder: of its runs.
+        workers: processes at once.
+        together: most members that one process trains at once.
+        most: most members there may be.
+        began: when the command did, by the monotonic clock; None is now.
+
+    Returns:
+        The exit status: 0, 1 where members failed, 130 or 143 where it was stopped.
+    """
+    began = time.monotonic() if began is None else began
+    members, facts = prepare(file, most)
     with occupied(folder):
-        plan = make_plan(file, folder, members, facts, workers, options.ensemble)
+        plan = make_plan(file, folder, members, facts, workers, together)
         keep_file(folder, file)
         _tell_found(plan)
         board = Board(plan.members, plan.standings, plan.facts)

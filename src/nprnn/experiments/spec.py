@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from nprnn.errors import ConfigError, unknown
 from nprnn.models import MODELS
 from nprnn.sweep import SweepFile, parse_sweep
 
+Scale = Literal["quick", "paper"]
 ClaimKind = Literal["test", "spread"]
 Unit = tuple[Literal["label", "group"], ...]
 
@@ -101,6 +103,10 @@ class Experiment:
         claims: what would be shown.
         source: where in the paper its numbers are.
         paper: model to the paper's numbers.
+        text: its file's content.
+        takes: time and memory, as measured.
+        unit_name: what a source of clips is called, such as "video".
+        paper_on: what the paper's numbers are of, where that is something else, such as "101 classes".
     """
 
     key: str
@@ -117,52 +123,71 @@ class Experiment:
     claims: tuple[Claim, ...]
     source: str
     paper: Mapping[str, Published]
+    text: str = field(repr=False)
+    takes: str = ""
+    unit_name: str = ""
+    paper_on: str = ""
 
     def arm(self, name: str) -> Arm:
         """An arm by its name."""
         return next(arm for arm in self.arms if arm.name == name)
 
+    def at(self, scale: Scale) -> Experiment:
+        """The experiment at a scale: quick keeps the arm whose runs are tested, with its first seed."""
+        if scale == "paper":
+            return self
+        arm = self.arm(self.choose_by[0])
+        return replace(self, arms=(replace(arm, seeds=arm.seeds[:1]),), choose_by=(arm.name,))
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are before a choice."""
+        own = (prod(map(len, (arm.seeds, self.models_of(arm), *arm.grid.values()))) for arm in self.arms)
+        return prod(map(len, self.grid.values())) * sum(own)
+
     def models_of(self, arm: Arm) -> tuple[str, ...]:
         """The models that an arm trains."""
         return arm.models or self.models
 
-    def sweep(self, arm: Arm, locations: Mapping[str, Path], seeds: int | None = None) -> SweepFile:
+    def sweep(self, arm: Arm, locations: Mapping[str, Path]) -> SweepFile:
         """An arm as a sweep file.
 
         Args:
             arm: which.
             locations: setting to where data lie.
-            seeds: the first so many seeds; None takes all.
 
         Raises:
             ConfigError: settings that the task or the training does not have.
         """
         grid = {"model": list(self.models_of(arm)), **self.grid, **arm.grid}
-        return self._file(arm.name, arm, locations, seeds, {"grid": grid})
+        return self._file(arm.name, arm, locations, {"grid": grid})
 
     def sweep_of_chosen(
-        self, name: str, arm: Arm, chosen: Mapping[str, Mapping[str, Any]], locations: Mapping[str, Path], **more: Any
+        self,
+        name: str,
+        arm: Arm,
+        chosen: Sequence[tuple[str, Mapping[str, Any]]],
+        locations: Mapping[str, Path],
+        **more: Any,
     ) -> SweepFile:
-        """Runs like an arm's, of one setting for each model.
+        """Runs like an arm's, of chosen settings.
 
         Args:
             name: for its folder.
             arm: whose settings and seeds are taken.
-            chosen: model to the settings of the grid.
+            chosen: models, each with settings of the grid.
             locations: setting to where data lie.
             **more: settings over the arm's.
         """
-        entries = [{"model": model, **setting, **more} for model, setting in chosen.items()]
-        return self._file(name, arm, locations, None, {"list": entries})
+        entries = [{"model": model, **setting, **more} for model, setting in chosen]
+        return self._file(name, arm, locations, {"list": entries})
 
-    def _file(
-        self, name: str, arm: Arm, locations: Mapping[str, Path], seeds: int | None, rest: dict[str, Any]
-    ) -> SweepFile:
+    def _file(self, name: str, arm: Arm, locations: Mapping[str, Path], rest: dict[str, Any]) -> SweepFile:
         places = {key: str(path.absolute()) for key, path in locations.items()}
         found = {
             "task": self.task,
             "preset": "none",
-            "seeds": list(arm.seeds)[:seeds],
+            "seeds": list(arm.seeds),
             "settings": {**self.settings, **arm.settings, **places},
             **rest,
         }
@@ -209,23 +234,23 @@ def parse_experiment(key: str, text: str) -> Experiment:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{key}.toml is not TOML: {error}") from error
     try:
-        return _checked(key, found)
+        return _checked(key, found, text)
     except ConfigError as error:
         raise ConfigError(f"{key}.toml: {error}") from error
 
 
-_PLAIN = ("title", "names", "task", "models", "unit", "choose_by", "differs")
+_NEEDED = ("title", "names", "task", "models", "unit", "choose_by", "differs")
 
 
-def _checked(key: str, found: dict[str, Any]) -> Experiment:
+def _checked(key: str, found: dict[str, Any], text: str) -> Experiment:
     kind = found.pop("kind", None)
     if kind != "selection":
         raise ConfigError(f'kind must be "selection", got {kind!r}')
     paper: dict[str, Any] = dict(found.pop("paper", {}))
-    source = paper.pop("source", "")
+    source, paper_on = (str(paper.pop(name, "")) for name in ("source", "on"))
     parts = {name: found.pop(name, {}) for name in ("settings", "grid")}
     arms, claims = (found.pop(name, []) for name in ("arms", "claims"))
-    if missing := [name for name in _PLAIN if name not in found]:
+    if missing := [name for name in _NEEDED if name not in found]:
         raise ConfigError(f"{missing[0]} is missing")
     experiment = Experiment(
         key=key,
@@ -235,7 +260,9 @@ def _checked(key: str, found: dict[str, Any]) -> Experiment:
         arms=tuple(from_record(Arm, arm) for arm in arms),
         claims=tuple(from_record(Claim, claim) for claim in claims),
         source=source,
+        paper_on=paper_on,
         paper={model: from_record(Published, numbers) for model, numbers in paper.items()},
+        text=text,
     )
     _check_names(experiment)
     return experiment
@@ -250,6 +277,8 @@ class _Plain:
     unit: tuple[str, ...]
     choose_by: tuple[str, ...]
     differs: tuple[str, ...]
+    takes: str = ""
+    unit_name: str = ""
 
 
 def _check_names(experiment: Experiment) -> None:
@@ -258,6 +287,8 @@ def _check_names(experiment: Experiment) -> None:
     for name in used:
         if name not in arms:
             raise unknown("arm", name, arms)
+    if not experiment.grid or any(not isinstance(values, list) or not values for values in experiment.grid.values()):
+        raise ConfigError("an experiment needs a [grid] of settings, each with a list of values")
     if not experiment.choose_by or len(set(arms)) < len(arms):
         raise ConfigError("an experiment needs arms of different names, and one at least in choose_by")
     for model in experiment.models:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nprnn.reporting.drawing import Scale, cut, png, short
+from nprnn.reporting.heat_cells import NO_MEAN, frame, paint
 from nprnn.reporting.members import exactly, show
 from nprnn.reporting.study import Cell, Study
 
@@ -19,7 +20,6 @@ _CELL = (0.66, 0.46)
 _WIDEST = 8.2
 # Errors past so many times the constant answer's share the last colour, so that those below keep theirs apart.
 _WORST = 3
-_NO_MEAN = (0.88, 0.88, 0.88, 1.0)
 
 
 def heat_map(study: Study) -> tuple[bytes, str]:
@@ -74,37 +74,23 @@ def heat_map(study: Study) -> tuple[bytes, str]:
 def _panel(
     axes: Axes, cells: Sequence[Cell], rows: Sequence[Any], columns: Sequence[Any], study: Study, colours: Any
 ) -> None:
-    from matplotlib.colors import to_rgb
-    from matplotlib.patches import Rectangle
-
     down, across = study.axes
     row = {exactly(value): k for k, value in enumerate(rows)}
     column = {exactly(value): k for k, value in enumerate(columns)}
     best = study.best.get(cells[0].model) if cells else None
     for cell in cells:
         x, y = column[exactly(cell.values[across])], row[exactly(cell.values[down])]
-        corner = (x - 0.5, y - 0.5)
         lost = f"×{len(cell.diverged)}" if cell.diverged else ""
         if cell.mean is None and not lost:
             continue
-        face = _NO_MEAN if cell.mean is None else colours.to_rgba(cell.mean)
-        ink = "black" if _luminance(face) > 0.35 else "white"
-        # The survivors' mean flatters a cell that lost runs: it must not pass for its neighbours' like.
-        hatch = "///" if lost else None
-        axes.add_patch(
-            Rectangle(corner, 1, 1, facecolor=face, edgecolor=(*to_rgb(ink), 0.45), linewidth=0, hatch=hatch)
-        )
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="white", linewidth=0.8))
+        face = NO_MEAN if cell.mean is None else colours.to_rgba(cell.mean)
         words = "\n".join(
             ([] if cell.mean is None else [short(cell.mean, study.higher_is_better)]) + [lost] * bool(lost)
         )
-        box = {"facecolor": face, "edgecolor": "none", "pad": 1.0} if lost else None
-        axes.text(x, y, words, ha="center", va="center", fontsize=10, color=ink, linespacing=0.95, bbox=box)
+        # The survivors' mean flatters a cell that lost runs: it must not pass for its neighbours' like.
+        paint(axes, x, y, face, words, hatched=bool(lost))
         if best and all(exactly(best.values[key]) == exactly(cell.values[key]) for key in study.axes):
-            for colour, width in (("white", 5.0), ("black", 2.5)):
-                inset = (corner[0] + 0.05, corner[1] + 0.07)
-                frame = Rectangle(inset, 0.9, 0.86, fill=False, edgecolor=colour, linewidth=width, zorder=3)
-                axes.add_patch(frame)
+            frame(axes, x, y)
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(-0.5, len(rows) - 0.5)
     axes.tick_params(length=0)
@@ -124,12 +110,6 @@ def _norm(study: Study, means: Sequence[float]) -> tuple[Any, bool, bool]:
     top = min(high, _WORST * level) if level and level > 0 else high
     top = max(top, low * 1.01)
     return LogNorm(low, top, clip=True), True, high > top
-
-
-def _luminance(colour: Sequence[float]) -> float:
-    """Relative luminance of an sRGB colour, as the contrast rules for web pages have it."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
-    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def _caption(study: Study, cells: Sequence[Cell]) -> str:

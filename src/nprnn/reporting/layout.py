@@ -1,9 +1,14 @@
-"""The report's HTML as a template; all text goes through autoescape."""
+"""The HTML of pages as templates; all text goes through autoescape."""
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>nprnn report</title>
-<style>
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
 img { max-width: 100%; } table { border-collapse: collapse; margin: 1rem 0; }
 th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd; vertical-align: top; }
@@ -11,7 +16,12 @@ th:first-child, td:first-child { text-align: left; } tr.baseline td { color: #55
 .scroll { overflow-x: auto; } code { font-size: .9em; overflow-wrap: anywhere; } figure { margin: 1rem 0 1.5rem; }
 figcaption { color: #444; max-width: 50rem; } summary { cursor: pointer; }
 .loud { border-left: .3rem solid #D55E00; padding: .3rem .8rem; background: #fdf1ea; }
-</style></head><body>
+"""
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>nprnn report</title>
+<style>{{ style }}</style></head><body>
 {% macro links(found) %}{% for link in found %}
 <a href="{{ link.uri }}" download="{{ link.name }}">{{ link.text }}</a>{% endfor %}{% endmacro %}
 {% macro number(value) %}{{ "–" if value is none else "%.4f"|format(value) }}{% endmacro %}
@@ -82,3 +92,17 @@ fewest seeds. {{ links(s.best_links) }}</p>
 on the validation set. Nothing was chosen by the test set.</p>
 </body></html>
 """
+
+
+def template(text: str) -> Template:
+    """A page's template: what is put in is escaped, a name that is missing is an error.
+
+    It has ``style``, the style sheet of all pages, and the filter ``base64``, which takes bytes.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    environment.globals["style"] = Markup(STYLE)
+    return environment.from_string(text)

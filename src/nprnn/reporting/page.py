@@ -11,7 +11,7 @@ from typing import Any
 
 from nprnn.errors import RunError
 from nprnn.files import write_atomically
-from nprnn.reporting.layout import PAGE
+from nprnn.reporting.layout import PAGE, template
 from nprnn.reporting.members import Member, show
 from nprnn.reporting.record import as_study_record, best_results
 from nprnn.reporting.report import Report, Section
@@ -38,13 +38,9 @@ def write_report(report: Report, path: Path) -> Path:
     Raises:
         RunError: it cannot be written.
     """
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     sections = [_view(section) for section in report.sections]
-    html = environment.from_string(PAGE).render(sections=sections, left_out=report.left_out)
-    return _write(path, html.encode())
+    html = template(PAGE).render(sections=sections, left_out=report.left_out)
+    return put(path, html.encode())
 
 
 def write_tables(report: Report, folder: Path) -> list[Path]:
@@ -54,7 +50,7 @@ def write_tables(report: Report, folder: Path) -> list[Path]:
         RunError: one cannot be written.
     """
     return [
-        _write(folder / f"{section.name}-{kind}.csv", as_csv(rows).encode())
+        put(folder / f"{section.name}-{kind}.csv", as_csv(rows).encode())
         for section in report.sections
         for kind, rows in _tables(section).items()
     ]
@@ -74,7 +70,7 @@ def write_record(report: Report, path: Path, command: Sequence[str]) -> Path:
     Raises:
         RunError: it cannot be written.
     """
-    return _write(path, (json.dumps(as_study_record(report, command), indent=1, allow_nan=False) + "\n").encode())
+    return put(path, (json.dumps(as_study_record(report, command), indent=1, allow_nan=False) + "\n").encode())
 
 
 def write_picture(png: bytes, path: Path) -> Path:
@@ -83,10 +79,15 @@ def write_picture(png: bytes, path: Path) -> Path:
     Raises:
         RunError: it cannot be written.
     """
-    return _write(path, png)
+    return put(path, png)
 
 
-def _write(path: Path, content: bytes) -> Path:
+def put(path: Path, content: bytes) -> Path:
+    """Write a file, and its folder where there is none.
+
+    Raises:
+        RunError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path.resolve(), content)

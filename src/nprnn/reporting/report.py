@@ -132,8 +132,9 @@ def _section(place: int, study: Study, criterion: Criterion | None) -> Section:
         pictures.append(Picture("seeds", "Every run as a dot", png, caption, dot_rows(study)))
         if criterion and found:
             caption = (
-                f"Success: {study.side} {criterion} by the last iterate ({criterion.origin}). Mark: successes over runs; "
-                "line: Wilson's 95 % interval, which takes the runs for independent draws. A run that diverged is a failure."
+                f"Success: {study.side} {criterion} by the last iterate ({criterion.origin}). Mark: successes over "
+                "runs; line: Wilson's 95 % interval, which takes the runs for independent draws. A run that diverged "
+                "is a failure."
             )
             pictures.append(
                 Picture("success", "Success rates", rate_picture(found, study), caption, rate_rows(found, criterion))

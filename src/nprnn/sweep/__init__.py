@@ -30,3 +30,4 @@ from nprnn.sweep.shards import cut as cut
 from nprnn.sweep.survey import FAILED as FAILED
 from nprnn.sweep.survey import Standing as Standing
 from nprnn.sweep.survey import State as State
+from nprnn.sweep.survey import survey as survey

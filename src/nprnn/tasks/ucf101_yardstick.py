@@ -25,12 +25,16 @@ class Yardstick(NamedTuple):
         valid: accuracy on the validation clips, fitted to the training clips.
         penalty: what did best there; times half the sum of squares of the weights it is added to the mean loss.
         sizes: clips trained on, choosing, and tested on.
+        right: which test clips are answered rightly, booleans [tested], in their order.
+        parameters: weights and biases.
     """
 
     test: float
     valid: float
     penalty: float
     sizes: tuple[int, int, int]
+    right: Tensor
+    parameters: int
 
 
 def mean_pooled_logistic(
@@ -64,19 +68,19 @@ def mean_pooled_logistic(
     # Clip by clip: of a large store, the means alone are in memory.
     x = unit(torch.stack([torch.from_numpy(store.features(k).mean(0, np.float32)) for k in range(len(rows))]))
 
-    def judged(fitted_to: tuple[int, ...], told: tuple[int, ...], penalty: float) -> tuple[float, float]:
-        """Cross-entropy and accuracy."""
+    def judged(fitted_to: tuple[int, ...], told: tuple[int, ...], penalty: float) -> tuple[float, Tensor]:
+        """Cross-entropy, and which are right."""
         learnt, asked = list(fitted_to), list(told)
         weight, bias = fit(x[learnt], y[learnt], len(number), penalty)
         output = x[asked] @ weight.T + bias
-        accuracy = (output.argmax(1) == y[asked]).double().mean()
-        return float(functional.cross_entropy(output, y[asked])), float(accuracy)
+        return float(functional.cross_entropy(output, y[asked])), output.argmax(1) == y[asked]
 
     found = {penalty: judged(division.train, division.valid, penalty) for penalty in PENALTIES}
     best = min(found, key=lambda penalty: found[penalty][0])
-    _, test = judged(division.train + division.valid, division.test, best)
+    _, right = judged(division.train + division.valid, division.test, best)
     sizes = (len(division.train), len(division.valid), len(division.test))
-    return Yardstick(test, found[best][1], best, sizes)
+    test, valid = (float(answers.double().mean()) for answers in (right, found[best][1]))
+    return Yardstick(test, valid, best, sizes, right, len(number) * (store.width + 1))
 
 
 def fit(x: Tensor, y: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
