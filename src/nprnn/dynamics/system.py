@@ -134,7 +134,7 @@ class System:
             generator: source of the random numbers; one seed gives all schemes the same first input weight.
 
         Returns:
-            The system; biases are 0.
+            The system; biases are 0, but for a start that has its own.
 
         Raises:
             ConfigError: unknown scheme.
@@ -150,12 +150,15 @@ class System:
         lead = () if ensemble is None else (ensemble,)
         weight_hh = torch.empty(*lead, hidden, hidden, dtype=torch.float64)
         weight_ih = torch.empty(*lead, hidden, inputs, dtype=torch.float64) if inputs else None
+        bias = weight_hh.new_zeros(*lead, hidden)
         for k in range(ensemble or 1):
             own: tuple[int, ...] = () if ensemble is None else (k,)
             if weight_ih is not None:
                 input_weight_(weight_ih[own], fan=fan, generator=generator)
             scheme.recurrent(weight_hh[own], generator)
-        return cls(weight_hh, weight_ih, weight_hh.new_zeros(*lead, hidden), scheme.nonlinearity)
+            if scheme.fit is not None:
+                scheme.fit(None if weight_ih is None else weight_ih[own], weight_hh[own], [bias[own]])
+        return cls(weight_hh, weight_ih, bias, scheme.nonlinearity)
 
     def member(self, k: int) -> System:
         """Network ``k`` of an ensemble as a single system.

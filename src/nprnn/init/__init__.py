@@ -1,5 +1,7 @@
 """Initialisers: one per weight and start, and ``init_rnn_`` over them for a whole RNN."""
 
+from nprnn.init.mirrored import mirror_ as mirror_
+from nprnn.init.mirrored import mirrored_positive_definite_ as mirrored_positive_definite_
 from nprnn.init.schemes import SCHEMES as SCHEMES
 from nprnn.init.schemes import Scheme as Scheme
 from nprnn.init.schemes import find_scheme as find_scheme

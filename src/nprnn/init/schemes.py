@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nprnn.errors import ConfigError, InputError, unknown
 from nprnn.init import weights
+from nprnn.init.mirrored import mirror_, mirrored_positive_definite_
 from nprnn.init.weights import Fan
 
 
@@ -18,21 +19,27 @@ class _RecurrentStart(Protocol):
     def __call__(self, tensor: Tensor, generator: torch.Generator | None) -> Tensor: ...
 
 
+class _Fit(Protocol):
+    def __call__(self, weight_ih: Tensor | None, weight_hh: Tensor, biases: Sequence[Tensor]) -> None: ...
+
+
 @dataclass(frozen=True)
 class Scheme:
-    """A start for a whole RNN: recurrent weight by ``recurrent``, input weight by Eq. 10, biases 0.
+    """A start for a whole RNN: recurrent weight by ``recurrent``, input weight by Eq. 10, biases 0, then ``fit``.
 
     Attributes:
         name: how the paper, or this package, calls it.
         nonlinearity: the function the start is meant for.
         recurrent: fills W_hh in place.
         description: one line for tables.
+        fit: makes the input weight and the biases fit the recurrent weight, in place; None leaves them.
     """
 
     name: str
     nonlinearity: Literal["relu", "tanh"]
     recurrent: _RecurrentStart
     description: str
+    fit: _Fit | None = None
 
 
 def _np(tensor: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -58,6 +65,13 @@ _ALL = (
     Scheme("oRNN", "relu", lambda t, g: weights.orthogonal_(t, generator=g), "random orthogonal"),
     Scheme("gRNN", "relu", lambda t, g: weights.gaussian_(t, generator=g), "Gaussian of variance 1/N"),
     Scheme("np-tanhRNN", "tanh", _np, "normalised positive definite (Eq. 9), with tanh"),
+    Scheme(
+        "np-RNN-mirror",
+        "relu",
+        lambda t, g: mirrored_positive_definite_(t, generator=g),
+        "units in mirrored pairs, normalised as the ReLU leaves them (our own)",
+        mirror_,
+    ),
 )
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in _ALL}
 
@@ -85,7 +99,7 @@ def init_rnn_(
     fan: Fan = "hidden",
     generator: torch.Generator | None = None,
 ) -> Recurrent:
-    """Give every layer and direction of an RNN one of the starts of Table 1; biases become 0.
+    """Give every layer and direction of an RNN one of the starts of Table 1, or our own; biases become 0 but for ours.
 
     Fits a plain ``torch.nn.RNN`` or ``torch.nn.RNNCell`` as well as this package's.
 
@@ -127,6 +141,8 @@ def init_rnn_(
             scheme.recurrent(weight_hh, generator)
             for bias in biases:
                 bias.zero_()
+            if scheme.fit is not None:
+                scheme.fit(weight_ih, weight_hh, biases)
     return module
 
 

@@ -20,7 +20,8 @@ class TrainConfig:
     """How to train: the model, the optimiser and the schedule.
 
     Attributes:
-        model: a model by its name in the paper: np-RNN, np-RNN-N2, IRNN, iRNN, nRNN, oRNN, gRNN, np-tanhRNN or LSTM.
+        model: a model by its name in the paper: np-RNN, np-RNN-N2, IRNN, iRNN, nRNN, oRNN, gRNN, np-tanhRNN,
+            np-RNN-mirror or LSTM.
         hidden: H, hidden units; the paper has 100.
         fan: what N is in the input weight's start, hidden units or inputs; the paper leaves it open.
         seed: derives the start, the training data and their order.
