@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -57,4 +58,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        # What the test has mapped of it, and left to the collector, keeps it busy.
+        gc.collect()
         subprocess.run(["umount", str(folder)], check=True)

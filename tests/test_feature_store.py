@@ -388,3 +388,16 @@ def test_a_second_writer_can_wait(tmp_path: Path) -> None:
         first.append(row("b"), numbers(2))
     waiting.join(timeout=30)
     assert seen == [{"a", "b"}]
+
+
+def test_the_clips_read_last_stay_open_and_no_more_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = made(tmp_path / "s", ("a", "b", "c"))
+    sizes = [whole.features(k).nbytes for k in range(3)]
+    store = FeatureStore.open(whole.folder)
+    monkeypatch.setattr("nprnn.feature_store.store._MAPPED", sizes[0] + max(sizes[1:]))
+    first = store.features(0)
+    store.features(1)
+    assert store.features(0) is first
+    store.features(2)
+    assert store.features(0) is first
+    assert list(store._mapped) == ["c", "a"]
