@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, real_data
 from nprnn.bench.records import read_record
 from nprnn.bench.stretches import stretch
 from nprnn.errors import RunError
@@ -30,6 +30,23 @@ def script(name: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.real_data
+def test_features_are_timed_beside_their_parts(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    pytest.importorskip("onnxruntime")
+    videos, network = (real_data(f"{name}") for name in ("ucf101/clips/index.csv", "models/squeezenet_v1.1.onnx"))
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "Fencing").symlink_to(videos.parent / "Fencing")
+    out = tmp_path / "features.json"
+    options = {"preprocess": "squeezenet", "frames": 2, "workers": (1,), "rounds": 1, "out": out}
+    script("features").main(tmp_path / "videos", network, **options)
+    record = read_record(out)
+    assert (record["clips"], record["frames"]) == (2, 4)
+    seconds, share = record["seconds"], record["share_of_bound"]
+    assert share["1 workers"] == pytest.approx((seconds["decode"] + seconds["backbone"]) / seconds["1 workers"])
+    assert seconds["1 workers with their start"] > seconds["1 workers"] / 2
 
 
 def test_random_shapes_are_log_uniform_and_the_same_every_time() -> None:
