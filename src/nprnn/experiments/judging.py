@@ -15,7 +15,7 @@ from nprnn.experiments.record import Judged, Measured, Record, Sets
 from nprnn.experiments.spec import Arm, Experiment
 from nprnn.feature_store import FeatureStore
 from nprnn.models import count_parameters
-from nprnn.sweep import Standing, SweepFile, SweepMember, prepare, survey
+from nprnn.sweep import Standing, SweepFile, SweepMember, prepare, read_account, survey
 from nprnn.sweep.shelf import Shelf
 from nprnn.tasks import TaskData
 from nprnn.tasks.ucf101 import Ucf101
@@ -52,6 +52,7 @@ def judge_arm(record: Record, experiment: Experiment, arm: Arm, file: SweepFile,
         ConfigError: the task is not of clips.
         RunError: a damaged run.
     """
+    record.env["core minutes"] = {**record.env.get("core minutes", {}), arm.name: _core_minutes(folder)}
     record.sets = [entry for entry in record.sets if entry.arm != arm.name]
     record.runs = [entry for entry in record.runs if entry.arm != arm.name]
     known = set()
@@ -120,6 +121,15 @@ def _judged(
         entropy = float(functional.cross_entropy(outputs.double(), y))
     setting = {key: found.member.varied[key] for key in experiment.grid}
     return Judged(arm, part, config.model, setting, config.seed, state, name, bits, entropy)
+
+
+def _core_minutes(folder: Path) -> float | None:
+    """What the workers spent on a sweep, by its account; None where that is lost."""
+    try:
+        shards = [shard for session in (read_account(folder) or {})["sessions"] for shard in session["shards"]]
+        return round(sum(float(shard["seconds"]) for shard in shards) / 60, 1)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _is(experiment: Experiment, member: SweepMember, chosen: Mapping[str, Any]) -> bool:

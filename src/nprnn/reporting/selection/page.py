@@ -111,7 +111,7 @@ def selection_blocks(findings: Findings, command: str) -> list[Block]:
     blocks += [Paragraph(prose.comparable(findings)), Heading("How to redo it"), Code(command)]
     blocks += [Paragraph(f"It takes: {experiment.takes}.")] if experiment.takes else []
     blocks += [Paragraph("The numbers in full, as shares and not in percent:"), Files(selection_csv(findings))]
-    if env := [(key, show(value)) for key, value in sorted(findings.env.items()) if key not in _NOT_SHOWN]:
+    if env := [(key, _shown(value)) for key, value in sorted(findings.env.items()) if key not in _NOT_SHOWN]:
         blocks += [Heading("What computed it"), Table(("what", "which"), env, ("what", "which"))]
     return blocks
 
@@ -199,3 +199,9 @@ def _range(grid: Grid) -> tuple[str, ...]:
     ends = (NOTHING, NOTHING) if grid.range is None else tuple(map(percent, grid.range))
     best = NOTHING if grid.chosen is None else setting_words(grid.chosen.setting)
     return (grid.model, grid.arm.name, *ends, str(len(grid.cells)), lost(grid.cells) or "none", best)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {show(entry)}" for key, entry in value.items())
+    return show(value)
