@@ -222,6 +222,10 @@ def test_differences_are_paired(clips: list[tuple[int, bool]]) -> None:
     assert tuple(better) == pytest.approx((0.01, 0.01, 0.01))
 
 
+def test_all_right_is_one_without_rounding() -> None:
+    assert tuple(interval(Resampler([k // 3 for k in range(60)], 3).accuracies(torch.ones(3, 60)))) == (1, 1, 1)
+
+
 def test_seeds_that_disagree_widen_an_interval() -> None:
     agree = torch.tensor([[1.0, 0.0] * 50] * 2)
     disagree = torch.stack([torch.ones(100), torch.zeros(100)])

@@ -33,7 +33,7 @@ class Resampler:
         self._place = torch.tensor([number[source] for source in sources])
         self._sizes = torch.bincount(self._place, minlength=self.units).double()
         self._taken = _counts(self.units, draws, "bootstrap of sources")
-        self._seeds = _counts(seeds, draws, "bootstrap of seeds") / seeds
+        self._seeds = _counts(seeds, draws, "bootstrap of seeds")
 
     def accuracies(self, correct: Tensor) -> Tensor:
         """The accuracy, and behind it that of every draw.
@@ -46,7 +46,9 @@ class Resampler:
         """
         right = torch.zeros(len(correct), self.units, dtype=torch.float64)
         right.index_add_(1, self._place, correct.double())
-        drawn = ((self._taken @ right.T) * self._seeds).sum(1) / (self._taken @ self._sizes)
+        # Whole numbers above and below, so that all right is 1 and not nearly.
+        answered = len(correct) * (self._taken @ self._sizes)
+        drawn = ((self._taken @ right.T) * self._seeds).sum(1) / answered
         return torch.cat([correct.double().mean().view(1), drawn])
 
 
