@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,13 @@ def absent(message: str) -> None:
 def mnist_dir() -> Path:
     """The folder with the real MNIST files; required when CI=true, skipped with a reason elsewhere."""
     return real_data("mnist/train-images-idx3-ubyte.gz").parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> None:
+    """A shell's background job ignores Ctrl-C, and so would everything that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from nprnn.errors import InputError
-from nprnn.init.weights import _fill_square_
+from nprnn.init.weights import _check_square, _fill_square_
 
 SECOND = 0.9
 BIAS = 1e-3
@@ -93,7 +93,7 @@ def mirrored_positive_definite_(
     return _fill_square_(tensor, start)
 
 
-def mirror_(weight_ih: Tensor | None, weight_hh: Tensor, biases: Sequence[Tensor]) -> None:
+def mirror_(weight_ih: Tensor | None, weight_hh: Tensor, biases: Sequence[Tensor]) -> Sequence[Tensor]:
     """Make the input weight and the biases fit a recurrent weight by ``mirrored_positive_definite_``.
 
     Args:
@@ -101,8 +101,15 @@ def mirror_(weight_ih: Tensor | None, weight_hh: Tensor, biases: Sequence[Tensor
         weight_hh: [H, H], filled already.
         biases: [H] each: the first becomes (β, -β), the others 0.
 
+    Returns:
+        ``biases``.
+
+    Raises:
+        InputError: ``weight_hh`` is not square.
+
     Source: this module's head.
     """
+    _check_square(weight_hh)
     pairs = weight_hh.shape[-1] // 2
     with torch.no_grad():
         if weight_ih is not None:
@@ -114,3 +121,4 @@ def mirror_(weight_ih: Tensor | None, weight_hh: Tensor, biases: Sequence[Tensor
             leading = torch.linalg.eigh(half).eigenvectors[:, -1].abs()
             biases[0][:pairs] = (BIAS * leading).to(biases[0])
             biases[0][pairs : 2 * pairs] = -biases[0][:pairs]
+    return biases

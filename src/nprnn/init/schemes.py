@@ -20,7 +20,7 @@ class _RecurrentStart(Protocol):
 
 
 class _Fit(Protocol):
-    def __call__(self, weight_ih: Tensor | None, weight_hh: Tensor, biases: Sequence[Tensor]) -> None: ...
+    def __call__(self, weight_ih: Tensor | None, weight_hh: Tensor, biases: Sequence[Tensor]) -> object: ...
 
 
 @dataclass(frozen=True)
