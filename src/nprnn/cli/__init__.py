@@ -11,6 +11,7 @@ from rich.console import Console
 import nprnn
 from nprnn.cli.benching import command_bench
 from nprnn.cli.common import console
+from nprnn.cli.exploring import command_explore
 from nprnn.cli.features import command_features
 from nprnn.cli.importing import command_import
 from nprnn.cli.judging import command_eval
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "runs": command_runs,
     "report": command_report,
     "reproduce": command_reproduce,
+    "explore": command_explore,
     "features": command_features,
     "import": command_import,
     "bench": command_bench,

@@ -1,0 +1,4 @@
+"""The explorer: one HTML page, without a network, on the phase plane of two ReLU units."""
+
+from nprnn.reporting.explorer.explorer import settings as settings
+from nprnn.reporting.explorer.explorer import write_explorer as write_explorer
