@@ -13,16 +13,27 @@ from nprnn.cli.common import console, parse
 from nprnn.cli.sweeping import run_sweep
 from nprnn.errors import ConfigError
 from nprnn.experiments import (
+    Experiment,
     Findings,
     Record,
     Scale,
     carry_out,
+    catalogue,
     conclude,
-    experiments,
     find_experiment,
     parse_experiment,
     read_record,
 )
+from nprnn.experiments.planes import (
+    Planes,
+    PlanesFindings,
+    PlanesRecord,
+    carry_out_planes,
+    conclude_planes,
+    parse_planes,
+    read_planes_record,
+)
+from nprnn.reporting.planes import write_planes
 from nprnn.reporting.selection import write_selection
 from nprnn.sweep import cores
 
@@ -61,6 +72,14 @@ def command_reproduce(words: list[str]) -> int:
     experiment = find_experiment(options.name)
     folder = experiment.key if options.scale == "paper" else f"{experiment.key}-{options.scale}"
     out = options.out or Path("results") / folder
+    match experiment:
+        case Experiment():
+            return _selection(experiment, options, out, words)
+        case Planes():
+            return _planes(experiment, options, out, words)
+
+
+def _selection(experiment: Experiment, options: _Arguments, out: Path, words: list[str]) -> int:
     if options.report_only:
         record = read_record(out)
         _show(record, out)
@@ -88,10 +107,34 @@ def command_reproduce(words: list[str]) -> int:
     return status
 
 
+def _planes(experiment: Planes, options: _Arguments, out: Path, words: list[str]) -> int:
+    given = {"store": options.store, "runs": options.runs, "workers": options.workers}
+    if unused := [f"--{name}" for name, value in given.items() if value is not None]:
+        raise ConfigError(f"{experiment.key} trains nothing and reads no data: leave out {', '.join(unused)}")
+    if options.report_only:
+        record = read_planes_record(out)
+    else:
+        command = ["nprnn", "reproduce", *words]
+        record = carry_out_planes(experiment, out, scale=options.scale, tell=_say, command=command)
+    _show_planes(record, out)
+    return 0
+
+
 def _show(record: Record, out: Path) -> None:
     findings = conclude(record, parse_experiment(record.key, record.experiment).at(record.scale))
     written = write_selection(findings, out, record.command)
     _tell(findings)
+    _say_written(written)
+
+
+def _show_planes(record: PlanesRecord, out: Path) -> None:
+    findings = conclude_planes(record, parse_planes(record.key, record.experiment).at(record.scale))
+    written = write_planes(findings, out, record.command)
+    _tell_planes(findings)
+    _say_written(written)
+
+
+def _say_written(written: list[Path]) -> None:
     _say(f"page to open: {written[0]}")
     for path in written[1:]:
         _say(f"written: {path}")
@@ -115,12 +158,34 @@ def _tell(findings: Findings) -> None:
         _say(f"{outcome}: {verdict.claim.says} [{verdict.chosen_by}]{measured}")
 
 
+def _tell_planes(findings: PlanesFindings) -> None:
+    """The growth table and the verdicts in the terminal."""
+    sizes = findings.experiment.growth.sizes
+    grown = {(row.scheme, row.hidden): f"{row.growth:.4f}" for row in findings.rows}
+    table = Table(title=f"gradient growth per step at the start, {findings.scale}", title_justify="left")
+    for name in ("start", *(f"N = {size}" for size in sizes)):
+        table.add_column(name, justify="left" if name == "start" else "right")
+    for start in findings.starts:
+        table.add_row(start, *(grown.get((start, size), "–") for size in sizes))
+    console.print(table)
+    for fate in findings.fates:
+        told = "HOLDS" if fate.holds else "DOES NOT HOLD"
+        plane = fate.plane
+        _say(f"{told}: ({plane.case}) {fate.case.says} [{plane.frame}]: {plane.fate}, {plane.growth:.3g} a step")
+    for number in findings.numbers:
+        expected = number.expected
+        measured = "not measured" if number.measured is None else f"{number.measured:.4f}"
+        bounds = f"{expected.value:g} ± {expected.within:g}, {expected.source}"
+        outcome = number.outcome or "NOT MEASURED"
+        _say(f"{outcome}: {expected.scheme}, N = {expected.hidden}, {expected.quantity} {measured} ({bounds})")
+
+
 def _catalogue() -> Table:
     table = Table()
     for name in ("name", "what it is", "runs, quick", "runs, paper", "takes"):
         table.add_column(name)
-    for experiment in experiments().values():
-        counts = [str(experiment.at(scale).runs) for scale in ("quick", "paper")]
+    for experiment in catalogue().values():
+        counts = [str(experiment.at(scale).runs or "none") for scale in ("quick", "paper")]
         names = ", ".join(dict.fromkeys((experiment.key, *experiment.names)))
         table.add_row(names, experiment.title, *counts, experiment.takes)
     return table

@@ -1,5 +1,9 @@
 """The paper's tables and figures as data: what is run, how a setting is chosen, what would be shown, the numbers."""
 
+from nprnn.experiments.catalogue import AnyExperiment as AnyExperiment
+from nprnn.experiments.catalogue import catalogue as catalogue
+from nprnn.experiments.catalogue import experiments as experiments
+from nprnn.experiments.catalogue import find_experiment as find_experiment
 from nprnn.experiments.concluding import conclude as conclude
 from nprnn.experiments.findings import Cell as Cell
 from nprnn.experiments.findings import Findings as Findings
@@ -16,6 +20,4 @@ from nprnn.experiments.spec import Claim as Claim
 from nprnn.experiments.spec import Experiment as Experiment
 from nprnn.experiments.spec import Published as Published
 from nprnn.experiments.spec import Scale as Scale
-from nprnn.experiments.spec import experiments as experiments
-from nprnn.experiments.spec import find_experiment as find_experiment
 from nprnn.experiments.spec import parse_experiment as parse_experiment

@@ -10,7 +10,6 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -192,35 +191,6 @@ class Experiment:
             **rest,
         }
         return parse_sweep(Path(f"{self.key}, {name}"), _toml(found).encode())
-
-
-def experiments() -> dict[str, Experiment]:
-    """The experiments of the package, by key."""
-    files = sorted(resources.files("nprnn.experiments").iterdir(), key=lambda file: file.name)
-    return {
-        file.name.removesuffix(".toml"): parse_experiment(file.name.removesuffix(".toml"), file.read_text())
-        for file in files
-        if file.name.endswith(".toml")
-    }
-
-
-def find_experiment(name: str) -> Experiment:
-    """The experiment of that key, that makes the figure or table of that name, or of that TOML file.
-
-    Raises:
-        ConfigError: there is none; the message lists all. Or a file that cannot be read.
-    """
-    if name.endswith(".toml"):
-        path = Path(name)
-        try:
-            return parse_experiment(path.stem, path.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the experiment {path}: {error}") from error
-    known = experiments()
-    for experiment in known.values():
-        if name == experiment.key or name in experiment.names:
-            return experiment
-    raise unknown("experiment", name, dict.fromkeys(n for e in known.values() for n in (e.key, *e.names)))
 
 
 def parse_experiment(key: str, text: str) -> Experiment:
