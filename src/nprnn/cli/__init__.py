@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 import nprnn
+from nprnn.cli.analysing import command_analyse
 from nprnn.cli.benching import command_bench
 from nprnn.cli.common import console
 from nprnn.cli.exploring import command_explore
@@ -29,10 +30,11 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "predict": command_predict,
     "runs": command_runs,
     "report": command_report,
+    "analyse": command_analyse,
     "reproduce": command_reproduce,
-    "explore": command_explore,
     "features": command_features,
     "import": command_import,
+    "explore": command_explore,
     "bench": command_bench,
     "info": command_info,
 }
