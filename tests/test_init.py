@@ -20,6 +20,8 @@ from nprnn.errors import ConfigError, InputError
 from nprnn.init import SCHEMES, alpha, init_rnn_, input_weight_, split_diagonal
 from nprnn.init import is_normalized_positive_definite as is_np
 from nprnn.init import normalized_positive_definite_ as np_
+from nprnn.init.slips import apply_slip_
+from nprnn.init.weights import Fan
 
 Fill = Callable[..., Tensor]
 F64, F32 = torch.float64, torch.float32
@@ -378,3 +380,24 @@ def test_a_refused_module_is_left_as_it_was() -> None:
         assert torch.equal(generator.get_state(), state)
         after = {k.removesuffix("_orig"): v for k, v in module.state_dict().items() if not k.endswith("_mask")}
         assert all(torch.equal(after[k], v) for k, v in before.items())
+
+
+@pytest.mark.parametrize("fan", ["hidden", "in"])
+def test_slips_are_the_mistakes_written_out(fan: Fan) -> None:
+    n = N if fan == "hidden" else 70
+    wrong = math.sqrt(2) * math.exp(1.2 / max(n, 6) - 2.4)
+    right, spread = init.alpha(n) / math.sqrt(n), 2 / (N + 3)
+    scales = {
+        "none": (right, math.sqrt(spread)),
+        "alpha": (wrong / math.sqrt(n), math.sqrt(spread)),
+        "variance": (init.alpha(n) / n, spread),
+        "both": (wrong / n, spread),
+    }
+    for slip, (of_ih, of_out) in scales.items():
+        weight_ih = filled(input_weight_, N, 70, seed=1, fan=fan)
+        weight_out = filled(init.output_weight_, 3, N, seed=2)
+        apply_slip_(weight_ih, weight_out, slip, fan=fan)  # type: ignore[arg-type]
+        torch.testing.assert_close(weight_ih, of_ih * randn(N, 70, seed=1), rtol=1e-12, atol=0)
+        torch.testing.assert_close(weight_out, of_out * randn(3, N, seed=2), rtol=1e-12, atol=0)
+    with pytest.raises(InputError, match="slip must be"):
+        apply_slip_(torch.ones(2, 2), torch.ones(1, 2), "parenthesis")  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ from nprnn.training import (
     load_data,
     load_trained,
     readings,
+    start_model,
     start_run,
     train,
 )
@@ -462,3 +463,16 @@ def test_dropout_keeps_the_mean() -> None:
     later = dropout_factors([(config, 1)], batch, for_each_step=True)
     assert later.shape == (1, 5, 40, 500)
     assert not torch.equal(later[0, 0], first)
+
+
+def test_a_slip_is_put_into_the_start_alone_and_older_runs_keep_their_identity() -> None:
+    data = TASK.load(0)
+    right, wrong = (start_model(TrainConfig(hidden=8, slip=slip), data) for slip in ("none", "both"))
+    assert torch.equal(right.rnn.weight_hh_l0, wrong.rnn.weight_hh_l0)
+    ratio = math.exp(1.2 / 8 - 2.4 - 1.2 / (8 - 2.4)) / math.sqrt(8)
+    torch.testing.assert_close(wrong.rnn.weight_ih_l0, ratio * right.rnn.weight_ih_l0)
+    torch.testing.assert_close(wrong.head.weight, math.sqrt(2 / 9) * right.head.weight)
+    assert "slip" not in as_record(TrainConfig())
+    assert from_record(TrainConfig, as_record(TrainConfig(slip="alpha"))).slip == "alpha"
+    with pytest.raises(ConfigError, match="LSTM has none"):
+        TrainConfig(model="LSTM", slip="both")

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from nprnn.configs import LATER
 from nprnn.errors import ConfigError
+from nprnn.init.slips import Slip
 from nprnn.init.weights import Fan
 from nprnn.models import find_model
 
@@ -44,6 +45,8 @@ class TrainConfig:
         eval_every: updates between evaluations, each followed by a checkpoint.
         withhold_test: read the validation set alone at evaluations, so that nobody has seen the test set before a
             choice is made; ``nprnn eval`` reads it then.
+        slip: a mistake of public code to put into the start, for redoing what was published with it: alpha (a
+            parenthesis), variance (used as a deviation), both, or none.
     """
 
     model: str = "np-RNN"
@@ -67,6 +70,7 @@ class TrainConfig:
     truncate: int | None = None
     eval_every: int = 1000
     withhold_test: bool = field(default=False, metadata=LATER)
+    slip: Slip = field(default="none", metadata=LATER)
 
     def __post_init__(self) -> None:
         # The registered spelling, so that one model has one name in records and folders.
@@ -91,7 +95,10 @@ class TrainConfig:
             raise ConfigError(f"seed must be 0 or more, got {self.seed}")
         if any(not 0 < f < 1 for f in self.cool_at) or list(self.cool_at) != sorted(self.cool_at):
             raise ConfigError(f"cool_at must be rising fractions between 0 and 1, got {self.cool_at}")
-        choices = {"fan": Fan, "clip_by": Literal["norm", "value"], "optimizer": Optimizer, "loss_at": LossAt}
+        if self.slip != "none" and self.model == "LSTM":
+            raise ConfigError(f"slip is of an RNN's start; LSTM has none to put {self.slip!r} into")
+        clips = Literal["norm", "value"]
+        choices = {"fan": Fan, "clip_by": clips, "optimizer": Optimizer, "loss_at": LossAt, "slip": Slip}
         for name, kind in choices.items():
             if getattr(self, name) not in get_args(kind):
                 raise ConfigError(

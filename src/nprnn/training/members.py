@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 from nprnn.errors import ConfigError, RunError
+from nprnn.init.slips import apply_slip_
 from nprnn.models import SequenceModel, build_model
 from nprnn.runs import Checkpoint, Run
 from nprnn.seeds import derive
@@ -106,7 +107,7 @@ def check_fits(config: TrainConfig, data: TaskData) -> None:
 def start_model(config: TrainConfig, data: TaskData) -> SequenceModel:
     """The model of a run before its first update."""
     scaling = data.standardisation
-    return build_model(
+    model = build_model(
         config.model,
         data.input_size,
         data.output_size,
@@ -116,6 +117,9 @@ def start_model(config: TrainConfig, data: TaskData) -> SequenceModel:
         scale=scaling.scale if scaling else None,
         generator=derive(config.seed, "start"),
     )
+    if config.slip != "none":
+        apply_slip_(model.rnn.get_parameter("weight_ih_l0"), model.head.weight, config.slip, fan=config.fan)
+    return model
 
 
 def load_weights(model: SequenceModel, checkpoint: Checkpoint, run: Run) -> None:
