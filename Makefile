@@ -47,9 +47,9 @@ test-all: $(VENV)/.rivals lint
 	  echo "== kernel $$kernel" && NPRNN_KERNEL=$$kernel $(BIN)/pytest -q -n auto tests/test_ops.py tests/test_rnn.py || exit 1; \
 	done
 
-# Rewrites the README's table of results from results/.
+# Rewrites the README's tables of results, and the claims in docs/reproduction.md, from results/.
 readme: $(VENV)/.installed
-	$(BIN)/python -m nprnn.reporting.summary README.md results
+	$(BIN)/python -m nprnn.reporting.summary README.md results docs/reproduction.md
 
 clean:
 	rm -rf $(VENV) build demo .mypy_cache .ruff_cache .pytest_cache

@@ -32,7 +32,8 @@ from nprnn.experiments import (
 )
 from nprnn.experiments.choosing import best, choose, pool
 from nprnn.experiments.intervals import Resampler, interval
-from nprnn.experiments.record import RECORD, Judged, Measured, Sets
+from nprnn.experiments.record import Judged, Measured, Sets
+from nprnn.experiments.storing import RECORD
 from nprnn.feature_store import FeatureStore
 from nprnn.feature_store.clips import file_name
 from nprnn.sweep import SweepFile, expand
@@ -40,14 +41,12 @@ from nprnn.sweep.shelf import Shelf
 from nprnn.tasks.ucf101_clips import ClipSet
 from nprnn.training import Member, start_run, train_ensemble
 from nprnn.training.draws import Draws
+from small_experiments import HEAD, claim
 
-SMALL = """
-kind = "selection"
-title = "Small"
+SMALL = (
+    HEAD
+    + """title = "Small"
 names = ["small", "tiny"]
-task = "ucf101"
-models = ["IRNN", "np-RNN"]
-unit = ["label", "group"]
 choose_by = ["group25", "folds"]
 differs = ["made up"]
 
@@ -83,22 +82,10 @@ best = "1e-3"
 validation = 0.8
 test = 0.7
 grid = [0.1, 0.8]
-
-[[claims]]
-says = "np-RNN tests better than IRNN"
-kind = "test"
-better = "np-RNN"
-worse = "IRNN"
-beyond = 0.0
-
-[[claims]]
-says = "np-RNN is less touchy"
-kind = "spread"
-arm = "folds"
-better = "np-RNN"
-worse = "IRNN"
-beyond = 0.0
 """
+    + claim("np-RNN tests better than IRNN")
+    + claim("np-RNN is less touchy", arm="folds")
+)
 
 
 @pytest.fixture(autouse=True)
@@ -353,11 +340,32 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
     assert read_record(tmp_path) == facts
 
 
+def test_a_run_that_blew_up_on_the_judged_clips_alone_is_kept(tmp_path: Path) -> None:
+    facts = record([judged("group25", "IRNN", 0.1, 0, "0000", math.inf)])
+    facts.write(tmp_path)
+    assert read_record(tmp_path) == facts
+
+
+def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=rf"cannot write .*{RECORD}"):
+        record([]).write(tmp_path / "file")
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1, "kind": "selection"}', '{"format": 2, "kind": "x"}'])
 def test_damaged_records_are_named(tmp_path: Path, content: str) -> None:
     (tmp_path / RECORD).write_text(content)
     with pytest.raises(RunError, match=RECORD):
         read_record(tmp_path)
+
+
+def test_a_record_of_another_kind_or_version_is_not_read(tmp_path: Path) -> None:
+    path = record([]).write(tmp_path)
+    text = path.read_text()
+    for old, new in (('"kind": "selection"', '"kind": "planes"'), ('"format": 1', '"format": 2')):
+        path.write_text(text.replace(old, new))
+        with pytest.raises(RunError, match="is not a selection record of format 1"):
+            read_record(tmp_path)
 
 
 def test_a_missing_record_tells_what_makes_one(tmp_path: Path) -> None:

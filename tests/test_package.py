@@ -61,7 +61,9 @@ def test_a_wheel_is_built_with_and_without_a_compiler(
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "nprnn/py.typed" in names
-    modules = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
-    assert modules <= set(names), modules - set(names)
+    # Modules and data, such as the explorer's page and the experiments.
+    files = {path.relative_to(source / "src").as_posix() for path in (source / "src").rglob("*") if path.is_file()}
+    assert {path.suffix for path in map(Path, files)} >= {".py", ".toml", ".html", ".css", ".js"}
+    assert files <= set(names), files - set(names)
     assert any(name.startswith("nprnn/_native") and name.endswith(".so") for name in names) is compiler
     assert wheel.stat().st_size < 1_000_000

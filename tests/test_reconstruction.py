@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nprnn.dynamics.reconstruction import power_spectrum_distance, state_space_divergence
+from nprnn.dynamics import power_spectrum_distance, state_space_divergence
 from nprnn.errors import InputError
 
 F64 = torch.float64

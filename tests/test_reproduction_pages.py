@@ -7,7 +7,7 @@ import csv
 import io
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations, product
@@ -42,20 +42,18 @@ from nprnn.reporting.ruler import Ruler
 from nprnn.reporting.selection import grids as selection_grids
 from nprnn.reporting.selection import tested as selection_test
 from nprnn.reporting.selection import write_selection
-from nprnn.reporting.selection.page import selection_html, selection_markdown, selection_pictures
+from nprnn.reporting.selection.page import selection_blocks, selection_pictures
 from nprnn.reporting.selection.tables import selection_csv
 from nprnn.reporting.selection.words import brief, difference, paper_setting, percent, points, printed, setting_words
+from small_experiments import HEAD, claim
 
 PNG = b"\x89PNG\r\n\x1a\n"
 COMMAND = "nprnn reproduce tiny --data-dir DIR"
 
-TINY = """
-kind = "selection"
-title = "A tiny one"
+TINY = (
+    HEAD
+    + """title = "A tiny one"
 names = ["table9"]
-task = "ucf101"
-models = ["IRNN", "np-RNN"]
-unit = ["label", "group"]
 choose_by = ["main", "folds"]
 differs = ["two models", "no data"]
 
@@ -75,28 +73,6 @@ name = "folds"
 about = "each half left out in turn"
 seeds = [0]
 
-[[claims]]
-says = "np-RNN tests better than IRNN"
-kind = "test"
-better = "np-RNN"
-worse = "IRNN"
-beyond = 0.0
-
-[[claims]]
-says = "np-RNN is not far below"
-kind = "test"
-better = "np-RNN"
-worse = "IRNN"
-beyond = -0.05
-
-[[claims]]
-says = "np-RNN is less touchy"
-kind = "spread"
-arm = "folds"
-better = "np-RNN"
-worse = "IRNN"
-beyond = 0.0
-
 [paper]
 source = "Table 9"
 
@@ -106,6 +82,10 @@ validation = 0.786
 test = 0.752
 grid = [0.38, 0.79]
 """
+    + claim("np-RNN tests better than IRNN")
+    + claim("np-RNN is not far below", beyond=-0.05)
+    + claim("np-RNN is less touchy", arm="folds")
+)
 
 
 def cell(lr: float, accuracy: float | None, *by_seed: float, diverged: int = 0, missing: int = 0) -> Cell:
@@ -221,8 +201,16 @@ def rendered(markdown: str) -> Page:
     return Page(MarkdownIt("commonmark").enable("table").render(markdown))
 
 
+def in_markdown(findings: Findings, pictures: Mapping[str, str]) -> str:
+    return as_markdown(selection_blocks(findings, COMMAND), pictures)
+
+
+def in_html(findings: Findings, pictures: Mapping[str, bytes]) -> str:
+    return as_html(selection_blocks(findings, COMMAND), pictures)
+
+
 def both(findings: Findings) -> list[Page]:
-    return [rendered(selection_markdown(findings, {}, COMMAND)), Page(selection_html(findings, {}, COMMAND))]
+    return [rendered(in_markdown(findings, {})), Page(in_html(findings, {}))]
 
 
 def table(page: Page, first: str) -> list[dict[str, str]]:
@@ -419,7 +407,7 @@ def test_what_the_paper_s_numbers_are_of_and_what_a_source_is_are_said_where_the
 
 def test_no_place_on_a_disk_is_told() -> None:
     findings = tiny()
-    assert "/secret" not in selection_markdown(findings, {}, COMMAND) + selection_html(findings, {}, COMMAND)
+    assert "/secret" not in in_markdown(findings, {}) + in_html(findings, {})
 
 
 def test_a_partial_experiment_says_so_in_words() -> None:
@@ -478,7 +466,7 @@ def test_the_quick_scale_is_no_evidence_and_says_so() -> None:
     findings = replace(many(experiment, seeds=1), scale="quick")
     for page in both(findings):
         assert any(text.startswith("Scale quick: a part of the experiment") for text in page.texts["p"])
-    assert "Scale quick" not in selection_markdown(tiny(), {}, COMMAND)
+    assert "Scale quick" not in in_markdown(tiny(), {})
 
 
 def test_without_a_paper_there_are_no_columns_of_it() -> None:
@@ -491,7 +479,7 @@ def test_without_a_paper_there_are_no_columns_of_it() -> None:
 
 def test_html_needs_no_other_file_and_runs_nothing() -> None:
     pictures = {"test": PNG + b"1", "grids": PNG + b"2", "stray": PNG}
-    page = Page(text := selection_html(tiny(), pictures, COMMAND))
+    page = Page(text := in_html(tiny(), pictures))
     assert "script" not in page.tags
     assert 'name="viewport"' in text
     inside = [link.partition(",")[2] for link in page.links if link.startswith("data:image/png;base64,")]
@@ -502,7 +490,7 @@ def test_html_needs_no_other_file_and_runs_nothing() -> None:
 
 
 def test_markdown_links_pictures_by_relative_paths_and_leaves_out_those_it_has_not() -> None:
-    text = selection_markdown(tiny(), {"test": "pictures/the test.png"}, COMMAND)
+    text = in_markdown(tiny(), {"test": "pictures/the test.png"})
     assert "](pictures/the%20test.png)" in text
     assert text.count("![") == 1
     assert rendered(text).links == ["pictures/the%20test.png", "grids.csv", "test.csv", "verdicts.csv"]

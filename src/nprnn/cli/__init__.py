@@ -47,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``nprnn``; None takes the process's.
 
     Returns:
-        The exit status: 0, 1 where members of a sweep failed or videos could not be read, 2 for an error in what was
-        asked, 130 after Ctrl-C, 143 after SIGTERM.
+        The exit status: 0, 1 where members of a sweep failed, videos could not be read or runs could not be analysed, 2
+        for an error in what was asked, 130 after Ctrl-C, 143 after SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words

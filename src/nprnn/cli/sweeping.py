@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +26,7 @@ from nprnn.sweep import (
     SweepFile,
     cores,
     free_space,
+    identity,
     keep_file,
     make_plan,
     occupied,
@@ -76,6 +77,7 @@ def run_sweep(
     together: int = MOST_TOGETHER,
     most: int = MOST_MEMBERS,
     began: float | None = None,
+    without: Collection[str] = (),
 ) -> int:
     """Train what is left of a sweep, with a view of it.
 
@@ -86,12 +88,14 @@ def run_sweep(
         together: most members that one process trains at once.
         most: most members there may be.
         began: when the command did, by the monotonic clock; None is now.
+        without: identities of members that are left out.
 
     Returns:
         The exit status: 0, 1 where members failed, 130 or 143 where it was stopped.
     """
     began = time.monotonic() if began is None else began
     members, facts = prepare(file, most)
+    members = [m for m in members if not without or identity(file.task, m, facts[m.task].fingerprint) not in without]
     with occupied(folder):
         plan = make_plan(file, folder, members, facts, workers, together)
         keep_file(folder, file)

@@ -2,7 +2,7 @@
 
 ``System`` is a network in float64, ``run`` its states; of those, ``growth`` has gradients and perturbations,
 ``lyapunov`` exponents, ``spectra`` the weight and its active part, ``regions`` fixed points and cycles, and ``table``
-one line for each start and size.
+one line for each start and size. ``reconstruction`` says how far a generated attractor is from the true one.
 """
 
 from nprnn.dynamics.growth import Curve as Curve
@@ -13,6 +13,8 @@ from nprnn.dynamics.growth import tangent_curve as tangent_curve
 from nprnn.dynamics.lyapunov import Lyapunov as Lyapunov
 from nprnn.dynamics.lyapunov import lyapunov_spectrum as lyapunov_spectrum
 from nprnn.dynamics.orbits import Orbit as Orbit
+from nprnn.dynamics.reconstruction import power_spectrum_distance as power_spectrum_distance
+from nprnn.dynamics.reconstruction import state_space_divergence as state_space_divergence
 from nprnn.dynamics.regions import Orbits as Orbits
 from nprnn.dynamics.regions import find_cycles as find_cycles
 from nprnn.dynamics.regions import find_fixed_points as find_fixed_points

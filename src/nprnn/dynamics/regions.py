@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -31,23 +32,22 @@ class Orbits:
     examined: int
 
 
-def find_fixed_points(
-    system: System,
-    x: Tensor | None = None,
-    *,
-    limit: int = 2**14,
-    starts: int = 64,
-    rounds: int = 50,
-    tolerance: float = 1e-10,
-    generator: torch.Generator | None = None,
-) -> Orbits:
+class Search(TypedDict, total=False):
+    """How ``find_cycles`` looks: its arguments of these names."""
+
+    limit: int
+    starts: int
+    rounds: int
+    tolerance: float
+    generator: torch.Generator | None
+
+
+def find_fixed_points(system: System, x: Tensor | None = None, **search: Unpack[Search]) -> Orbits:
     r"""Fixed points :math:`h = \max(0, W_{hh} h + W_{hx} x + b)` under a constant input: ``find_cycles`` of period 1.
 
-    Args, Returns, Raises: as ``find_cycles``.
+    Args, Returns, Raises: as ``find_cycles``; ``search`` takes its limit, starts, rounds, tolerance and generator.
     """
-    return find_cycles(
-        system, 1, x, limit=limit, starts=starts, rounds=rounds, tolerance=tolerance, generator=generator
-    )
+    return find_cycles(system, 1, x, **search)
 
 
 def find_cycles(

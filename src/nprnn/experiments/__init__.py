@@ -21,3 +21,4 @@ from nprnn.experiments.spec import Experiment as Experiment
 from nprnn.experiments.spec import Published as Published
 from nprnn.experiments.spec import Scale as Scale
 from nprnn.experiments.spec import parse_experiment as parse_experiment
+from nprnn.experiments.storing import RECORD as RECORD

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from nprnn.errors import ConfigError, unknown
-from nprnn.experiments.planes.spec import Planes, parse_planes
-from nprnn.experiments.spec import Experiment, parse_experiment
+from nprnn.experiments.comparison.reading import comparison_from
+from nprnn.experiments.comparison.spec import Comparison
+from nprnn.experiments.parsing import parse
+from nprnn.experiments.planes.spec import Planes, planes_from
+from nprnn.experiments.spec import Experiment, experiment_from
 
-# A kind is a class of its own with a key, a title, names, runs and what it takes; `nprnn reproduce` knows how each is
-# carried out.
-AnyExperiment = Experiment | Planes
-_KINDS: Mapping[str, Callable[[str, str], AnyExperiment]] = {"selection": parse_experiment, "planes": parse_planes}
+# A kind is a class of its own with a key, a title, names, scales, and for each scale its runs and what it takes;
+# `nprnn reproduce` knows how each is carried out.
+AnyExperiment = Experiment | Planes | Comparison
+_KINDS: Mapping[str, Callable[[str, dict[str, Any], str], AnyExperiment]] = {
+    "selection": experiment_from,
+    "planes": planes_from,
+    "comparison": comparison_from,
+}
 
 
 def catalogue() -> dict[str, AnyExperiment]:
@@ -54,10 +61,4 @@ def parse_any(key: str, text: str) -> AnyExperiment:
     Raises:
         ConfigError: no TOML, an unknown kind, or what its kind refuses.
     """
-    try:
-        kind = tomllib.loads(text).get("kind")
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{key}.toml is not TOML: {error}") from error
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise ConfigError(f"{key}.toml: kind must be {' or '.join(map(repr, _KINDS))}, got {kind!r}")
-    return _KINDS[kind](key, text)
+    return parse(key, text, _KINDS)

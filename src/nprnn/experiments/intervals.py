@@ -1,4 +1,4 @@
-"""Intervals for accuracies by resampling whole sources, so that clips cut from one video count as one.
+"""Intervals by resampling: of accuracies by whole sources, so that clips cut from one video count as one, and by seeds.
 
 A draw takes as many sources as there are, with replacement, and as many seeds as there are, with replacement; models
 are compared on the same draw. The interval is the middle 95 % of the draws. With three seeds and a handful of sources
@@ -56,6 +56,13 @@ def interval(values: Tensor) -> Interval:
     """A number and the middle 95 % of its draws, from [1 + draws]."""
     low, high = torch.quantile(values[1:], torch.tensor([0.025, 0.975], dtype=values.dtype)).tolist()
     return Interval(float(values[0]), low, high)
+
+
+def mean_of(values: Sequence[float]) -> Interval:
+    """The mean of some seeds, with the middle 95 % of those of as many seeds drawn with replacement."""
+    found = torch.tensor(values, dtype=torch.float64)
+    drawn = _counts(len(found), DRAWS, "bootstrap of seeds") @ found / len(found)
+    return interval(torch.cat([found.mean().view(1), drawn]))
 
 
 def _counts(things: int, draws: int, purpose: str) -> Tensor:

@@ -9,8 +9,9 @@ from typing import Any
 from nprnn.errors import RunError
 from nprnn.experiments.choosing import choose, chosen_settings
 from nprnn.experiments.judging import judge_arm, judge_test, measure_yardstick, note_clips
-from nprnn.experiments.record import RECORD, Record, read_record
+from nprnn.experiments.record import Record, read_record
 from nprnn.experiments.spec import Experiment, Scale
+from nprnn.experiments.storing import RECORD
 from nprnn.sweep import SweepFile
 from nprnn.training import environment
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nprnn.errors import RunError
 from nprnn.experiments.spec import Scale
-from nprnn.files import write_atomically
+from nprnn.experiments.storing import Entries, load, named, store
 
 FORMAT = 1
-RECORD = "record.json"
 
 
 class Sets(NamedTuple):
@@ -111,55 +108,24 @@ class Record:
         Raises:
             RunError: it cannot be written.
         """
-        path = folder / RECORD
-        content = {"format": FORMAT, "kind": "selection", **asdict(self)}
-        for name in _LISTS:
-            content[name] = [list(entry) if name == "clips" else entry._asdict() for entry in getattr(self, name)]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, _lines(content).encode())
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror or error}") from error
-        return path
-
-
-_LISTS: Mapping[str, Any] = {
-    "clips": lambda entry: (entry[0], entry[1], entry[2]),
-    "sets": lambda entry: Sets(**entry),
-    "runs": lambda entry: Judged(**entry),
-    "tested": lambda entry: Judged(**entry),
-    "shuffled": lambda entry: Judged(**entry),
-    "yardsticks": lambda entry: Measured(**entry),
-}
+        # What blew up on the judged clips alone has a cross-entropy that is not finite, and is written as it is.
+        return store(folder, "selection", FORMAT, self, _LISTS, allow_nan=True)
 
 
 def read_record(folder: Path) -> Record:
     """Read a record back.
 
     Raises:
-        RunError: there is none, or it is damaged or of another version.
+        RunError: there is none, or it is damaged or of another kind or version.
     """
-    path = folder / RECORD
-    try:
-        content = json.loads(path.read_bytes())
-        if content.pop("format") != FORMAT or content.pop("kind") != "selection":
-            raise RunError(f"{path} is not a selection record of format {FORMAT}, which this version of nprnn reads")
-        for name, make in _LISTS.items():
-            content[name] = [make(entry) for entry in content[name]]
-        return Record(**content)
-    except FileNotFoundError:
-        raise RunError(f"there is no record in {folder}: it has no {RECORD}; run `nprnn reproduce` first") from None
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} is damaged: {error!r}") from error
+    return load(folder, "selection", FORMAT, _LISTS, Record)
 
 
-def _lines(content: Mapping[str, Any]) -> str:
-    """JSON with a line for each entry of a list of entries: readable, and small changes stay small in a comparison."""
-    parts = []
-    for key, value in content.items():
-        if key in _LISTS and value:
-            entries = ",\n  ".join(json.dumps(entry, ensure_ascii=False) for entry in value)
-            parts.append(f"{json.dumps(key)}: [\n  {entries}\n ]")
-        else:
-            parts.append(f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
-    return "{\n " + ",\n ".join(parts) + "\n}\n"
+_LISTS: Mapping[str, Entries] = {
+    "clips": Entries(list, lambda entry: (entry[0], entry[1], entry[2])),
+    "sets": named(Sets),
+    "runs": named(Judged),
+    "tested": named(Judged),
+    "shuffled": named(Judged),
+    "yardsticks": named(Measured),
+}

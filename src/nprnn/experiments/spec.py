@@ -6,20 +6,20 @@ names the arms that choose a setting for each model, and the runs of the first o
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from nprnn.configs import from_record
 from nprnn.errors import ConfigError, unknown
+from nprnn.experiments.parsing import filled, parse
+from nprnn.experiments.sweeps import sweep_of
 from nprnn.models import MODELS
-from nprnn.sweep import SweepFile, parse_sweep
+from nprnn.sweep import SweepFile
 
-Scale = Literal["quick", "paper"]
+Scale = Literal["quick", "half", "paper"]
+SCALES: tuple[Scale, ...] = ("quick", "half", "paper")
 ClaimKind = Literal["test", "spread"]
 Unit = tuple[Literal["label", "group"], ...]
 
@@ -131,6 +131,19 @@ class Experiment:
         """An arm by its name."""
         return next(arm for arm in self.arms if arm.name == name)
 
+    @property
+    def scales(self) -> tuple[Scale, ...]:
+        """Those it has."""
+        return ("quick", "paper")
+
+    def count(self, scale: Scale) -> int:
+        """How many runs there are at a scale before a choice."""
+        return self.at(scale).runs
+
+    def lasts(self, scale: Scale) -> str:
+        """What a scale takes, where it was measured."""
+        return self.takes if scale == "paper" else ""
+
     def at(self, scale: Scale) -> Experiment:
         """The experiment at a scale: quick keeps the arm whose runs are tested, with its first seed."""
         if scale == "paper":
@@ -159,7 +172,7 @@ class Experiment:
             ConfigError: settings that the task or the training does not have.
         """
         grid = {"model": list(self.models_of(arm)), **self.grid, **arm.grid}
-        return self._file(arm.name, arm, locations, {"grid": grid})
+        return sweep_of(f"{self.key}, {arm.name}", self.task, arm.seeds, self._settings(arm, locations), grid=grid)
 
     def sweep_of_chosen(
         self,
@@ -179,18 +192,12 @@ class Experiment:
             **more: settings over the arm's.
         """
         entries = [{"model": model, **setting, **more} for model, setting in chosen]
-        return self._file(name, arm, locations, {"list": entries})
+        settings = self._settings(arm, locations)
+        return sweep_of(f"{self.key}, {name}", self.task, arm.seeds, settings, entries=entries)
 
-    def _file(self, name: str, arm: Arm, locations: Mapping[str, Path], rest: dict[str, Any]) -> SweepFile:
+    def _settings(self, arm: Arm, locations: Mapping[str, Path]) -> dict[str, Any]:
         places = {key: str(path.absolute()) for key, path in locations.items()}
-        found = {
-            "task": self.task,
-            "preset": "none",
-            "seeds": list(arm.seeds),
-            "settings": {**self.settings, **arm.settings, **places},
-            **rest,
-        }
-        return parse_sweep(Path(f"{self.key}, {name}"), _toml(found).encode())
+        return {**self.settings, **arm.settings, **places}
 
 
 def parse_experiment(key: str, text: str) -> Experiment:
@@ -199,39 +206,29 @@ def parse_experiment(key: str, text: str) -> Experiment:
     Raises:
         ConfigError: no TOML, an unknown key, a value of the wrong kind, or names that do not fit one another.
     """
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{key}.toml is not TOML: {error}") from error
-    try:
-        return _checked(key, found, text)
-    except ConfigError as error:
-        raise ConfigError(f"{key}.toml: {error}") from error
+    return parse(key, text, {"selection": experiment_from})
 
 
-_NEEDED = ("title", "names", "task", "models", "unit", "choose_by", "differs")
+def experiment_from(key: str, found: dict[str, Any], text: str) -> Experiment:
+    """An experiment of what ``parse`` hands on; ``found`` is emptied.
 
-
-def _checked(key: str, found: dict[str, Any], text: str) -> Experiment:
-    kind = found.pop("kind", None)
-    if kind != "selection":
-        raise ConfigError(f'kind must be "selection", got {kind!r}')
+    Raises:
+        ConfigError: an unknown key, a value of the wrong kind, or names that do not fit one another.
+    """
     paper: dict[str, Any] = dict(found.pop("paper", {}))
     source, paper_on = (str(paper.pop(name, "")) for name in ("source", "on"))
     parts = {name: found.pop(name, {}) for name in ("settings", "grid")}
     arms, claims = (found.pop(name, []) for name in ("arms", "claims"))
-    if missing := [name for name in _NEEDED if name not in found]:
-        raise ConfigError(f"{missing[0]} is missing")
     experiment = Experiment(
         key=key,
-        **from_record(_Plain, found).__dict__,
+        **filled(_Plain, found).__dict__,
         settings=parts["settings"],
         grid=parts["grid"],
-        arms=tuple(from_record(Arm, arm) for arm in arms),
-        claims=tuple(from_record(Claim, claim) for claim in claims),
+        arms=tuple(filled(Arm, arm) for arm in arms),
+        claims=tuple(filled(Claim, claim) for claim in claims),
         source=source,
         paper_on=paper_on,
-        paper={model: from_record(Published, numbers) for model, numbers in paper.items()},
+        paper={model: filled(Published, numbers) for model, numbers in paper.items()},
         text=text,
     )
     _check_names(experiment)
@@ -271,15 +268,3 @@ def _check_names(experiment: Experiment) -> None:
     for word in experiment.unit:
         if word not in ("label", "group"):
             raise unknown("unit", word, ("label", "group"))
-
-
-def _toml(found: Mapping[str, Any]) -> str:
-    """TOML of plain values; JSON spells them alike."""
-    lines = [f"{name} = {json.dumps(value)}" for name, value in found.items() if not isinstance(value, dict | list)]
-    lines += [f"seeds = {json.dumps(found['seeds'])}"]
-    for name in ("settings", "grid"):
-        if name in found:
-            lines += [f"\n[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in found[name].items())]
-    for entry in found.get("list", []):
-        lines += ["\n[[list]]", *(f"{k} = {json.dumps(v)}" for k, v in entry.items())]
-    return "\n".join(lines) + "\n"

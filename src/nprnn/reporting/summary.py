@@ -1,4 +1,4 @@
-"""The tables of results and of speed in the README, made from what is under ``results/``: make readme."""
+"""The README's tables of results and of speed, and docs/reproduction.md's claims, from ``results/``: make readme."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from nprnn.bench import summary as bench
 from nprnn.errors import DataError
 from nprnn.files import write_atomically
+from nprnn.reporting.comparison import claims_page
 from nprnn.reporting.curves import Curve, task_settings
 from nprnn.runs import Run
 
@@ -62,12 +63,26 @@ def with_results(page: str, table: str, begin: str = BEGIN, end: str = END) -> s
     return f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
 
 
+def with_claims(page: str, results: Path) -> str:
+    """The page on reproduction with what becomes of the claims of all comparisons in a folder.
+
+    Raises:
+        DataError: the page has no markers, or reasons are of no claim.
+        RunError: a damaged record.
+    """
+    found = claims_page.comparisons_in(results)
+    part = claims_page.reproduction_page(found, claims_page.reasons_in(results, found))
+    return with_results(page, part, claims_page.BEGIN, claims_page.END)
+
+
 def main() -> None:
-    """Rewrite the tables of a page: PAGE RESULTS."""
-    page, results = Path(sys.argv[1]), Path(sys.argv[2])
-    text = with_results(page.read_text(), results_table(results))
+    """Rewrite the parts of two pages that are made from results: README RESULTS REPRODUCTION."""
+    readme, results, reproduction = map(Path, sys.argv[1:4])
+    text = with_results(readme.read_text(), results_table(results))
     text = with_results(text, bench.bench_table(results / "bench"), bench.BEGIN, bench.END)
-    write_atomically(page, text.encode())
+    claims = with_claims(reproduction.read_text(), results)
+    write_atomically(readme, text.encode())
+    write_atomically(reproduction, claims.encode())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from nprnn.sweep.account import read_account as read_account
 from nprnn.sweep.board import Board as Board
 from nprnn.sweep.board import Working as Working
 from nprnn.sweep.facts import TaskFacts as TaskFacts
+from nprnn.sweep.facts import identity as identity
 from nprnn.sweep.file import MOST_MEMBERS as MOST_MEMBERS
 from nprnn.sweep.file import SweepFile as SweepFile
 from nprnn.sweep.file import parse_sweep as parse_sweep

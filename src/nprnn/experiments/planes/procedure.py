@@ -11,8 +11,8 @@ from nprnn.experiments.driving import one_each
 from nprnn.experiments.planes.plane import plane, turned
 from nprnn.experiments.planes.record import PlanesRecord, read_planes_record
 from nprnn.experiments.planes.spec import Planes
-from nprnn.experiments.record import RECORD
 from nprnn.experiments.spec import Scale
+from nprnn.experiments.storing import RECORD
 from nprnn.init import SCHEMES
 from nprnn.training import environment
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nprnn.dynamics import GrowthRow
-from nprnn.errors import RunError
 from nprnn.experiments.planes.plane import FixedSet, Plane, Ray, Turn
-from nprnn.experiments.record import RECORD
 from nprnn.experiments.spec import Scale
-from nprnn.files import write_atomically
+from nprnn.experiments.storing import Entries, load, named, store
 
 FORMAT = 1
 
@@ -51,18 +48,7 @@ class PlanesRecord:
         Raises:
             RunError: it cannot be written.
         """
-        path = folder / RECORD
-        content: dict[str, Any] = {"format": FORMAT, "kind": "planes"}
-        content |= {name: getattr(self, name) for name in ("key", "experiment", "scale", "command", "env", "starts")}
-        content["planes"] = [_plane_entry(entry) for entry in self.planes]
-        content["turns"] = [entry._asdict() for entry in self.turns]
-        content["rows"] = [_row_entry(row) for row in self.rows]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, _lines(content).encode())
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror or error}") from error
-        return path
+        return store(folder, "planes", FORMAT, self, _LISTS)
 
 
 def read_planes_record(folder: Path) -> PlanesRecord:
@@ -71,18 +57,7 @@ def read_planes_record(folder: Path) -> PlanesRecord:
     Raises:
         RunError: there is none, or it is damaged or of another kind or version.
     """
-    path = folder / RECORD
-    try:
-        content = json.loads(path.read_bytes())
-        if content.pop("format") != FORMAT or content.pop("kind") != "planes":
-            raise RunError(f"{path} is not a record of planes of format {FORMAT}, which this version of nprnn reads")
-        for name, make in _MAKERS.items():
-            content[name] = [make(entry) for entry in content[name]]
-        return PlanesRecord(**content)
-    except FileNotFoundError:
-        raise RunError(f"there is no record in {folder}: it has no {RECORD}; run `nprnn reproduce` first") from None
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} is damaged: {error!r}") from error
+    return load(folder, "planes", FORMAT, _LISTS, PlanesRecord)
 
 
 def _plane_entry(entry: Plane) -> dict[str, Any]:
@@ -121,16 +96,8 @@ def _pair(found: Any) -> tuple[float, float]:
     return float(x), float(y)
 
 
-_MAKERS: Mapping[str, Callable[[Any], Any]] = {"planes": _plane, "turns": lambda e: Turn(**e), "rows": _row}
-
-
-def _lines(content: Mapping[str, Any]) -> str:
-    """JSON with a line for each entry of a list of entries: readable, and small changes stay small in a comparison."""
-    parts = []
-    for key, value in content.items():
-        if key in _MAKERS and value:
-            entries = ",\n  ".join(json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in value)
-            parts.append(f"{json.dumps(key)}: [\n  {entries}\n ]")
-        else:
-            parts.append(f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
-    return "{\n " + ",\n ".join(parts) + "\n}\n"
+_LISTS: Mapping[str, Entries] = {
+    "planes": Entries(_plane_entry, _plane),
+    "turns": named(Turn),
+    "rows": Entries(_row_entry, _row),
+}

@@ -7,14 +7,14 @@ growth table is of fresh starts at several sizes.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from nprnn.configs import from_record
 from nprnn.errors import ConfigError
 from nprnn.experiments.driving import is_made_up
+from nprnn.experiments.parsing import filled, parse
+from nprnn.experiments.spec import Scale
 from nprnn.init import find_scheme
 
 Fate = Literal["stands still", "comes to rest on a line", "falls to the origin", "diverges"]
@@ -131,11 +131,19 @@ class Planes:
     takes: str = ""
 
     @property
-    def runs(self) -> int:
-        """None is trained."""
+    def scales(self) -> tuple[Scale, ...]:
+        """Those it has."""
+        return ("quick", "paper")
+
+    def count(self, scale: Scale) -> int:
+        """How many runs there are: none is trained."""
         return 0
 
-    def at(self, scale: Literal["quick", "paper"]) -> Planes:
+    def lasts(self, scale: Scale) -> str:
+        """What a scale takes, where it was measured."""
+        return self.takes if scale == "paper" else ""
+
+    def at(self, scale: Scale) -> Planes:
         """The experiment at a scale: quick has smaller networks and fewer draws."""
         if scale == "paper":
             return self
@@ -149,14 +157,7 @@ def parse_planes(key: str, text: str) -> Planes:
     Raises:
         ConfigError: no TOML, an unknown key, a value of the wrong kind or out of range, or an unknown name.
     """
-    try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{key}.toml is not TOML: {error}") from error
-    try:
-        return _checked(key, found, text)
-    except ConfigError as error:
-        raise ConfigError(f"{key}.toml: {error}") from error
+    return parse(key, text, {"planes": planes_from})
 
 
 @dataclass(frozen=True)
@@ -169,34 +170,26 @@ class _Plain:
     takes: str = ""
 
 
-def _checked(key: str, found: dict[str, Any], text: str) -> Planes:
-    kind = found.pop("kind", None)
-    if kind != "planes":
-        raise ConfigError(f'kind must be "planes", got {kind!r}')
+def planes_from(key: str, found: dict[str, Any], text: str) -> Planes:
+    """An experiment of what ``parse`` hands on; ``found`` is emptied.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong kind or out of range, or an unknown name.
+    """
     parts = {name: found.pop(name, []) for name in ("cases", "frames", "expected")}
     growth = found.pop("growth", {})
     experiment = Planes(
         key=key,
-        **_filled(_Plain, found).__dict__,
-        cases=tuple(_filled(Case, entry) for entry in parts["cases"]),
-        frames=tuple(_filled(Frame, entry) for entry in parts["frames"]),
-        growth=_filled(Growth, growth),
-        expected=tuple(_filled(Expected, entry) for entry in parts["expected"]),
+        **filled(_Plain, found).__dict__,
+        cases=tuple(filled(Case, entry) for entry in parts["cases"]),
+        frames=tuple(filled(Frame, entry) for entry in parts["frames"]),
+        growth=filled(Growth, growth),
+        expected=tuple(filled(Expected, entry) for entry in parts["expected"]),
         text=text,
     )
     _check_planes(experiment)
     _check_growth(experiment)
     return experiment
-
-
-def _filled(kind: type[Any], found: Any) -> Any:
-    """The dataclass of a table, all of whose keys without a default must be there."""
-    if not isinstance(found, dict):
-        raise ConfigError(f"{kind.__name__.lower()} must be a table, got {found!r}")
-    missing = [f.name for f in fields(kind) if f.name not in found and f.default is MISSING]
-    if missing:
-        raise ConfigError(f"{missing[0]} is missing ({kind.__name__.strip('_').lower()})")
-    return from_record(kind, found)
 
 
 def _check_planes(experiment: Planes) -> None:

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from nprnn.dynamics import GrowthRow
 from nprnn.experiments.planes import PlanesFindings
-from nprnn.reporting.blocks import (
-    Block,
-    Bullets,
-    Code,
-    Files,
-    Heading,
-    Notice,
-    Paragraph,
-    Picture,
-    Table,
-    as_html,
-    as_markdown,
-)
+from nprnn.reporting.blocks import Block, Bullets, Heading, Notice, Paragraph, Picture, Table
+from nprnn.reporting.experiment_page import how_to_redo, what_computed_it
 from nprnn.reporting.factors import near, ten
-from nprnn.reporting.members import show
 from nprnn.reporting.planes import prose
 from nprnn.reporting.planes.gradients import gradient_picture
 from nprnn.reporting.planes.portraits import plane_picture
 from nprnn.reporting.planes.tables import planes_csv
 from nprnn.reporting.planes.turns import turn_picture
 from nprnn.reporting.planes.words import NOTHING, fixed_words, times, verdict_word
-
-# What an environment holds that is not what computed it.
-_NOT_SHOWN = ("command", "started")
 
 
 def planes_pictures(findings: PlanesFindings) -> dict[str, bytes]:
@@ -42,36 +26,13 @@ def planes_pictures(findings: PlanesFindings) -> dict[str, bytes]:
     }
 
 
-def planes_markdown(findings: PlanesFindings, pictures: Mapping[str, str], command: str) -> str:
-    """The page in Markdown.
-
-    Args:
-        findings: of the experiment.
-        pictures: name of a picture, of those that ``planes_pictures`` makes, to its path from the page.
-        command: what redoes it.
-
-    Returns:
-        The page's text.
-    """
-    return as_markdown(planes_blocks(findings, command), pictures)
-
-
-def planes_html(findings: PlanesFindings, pictures: Mapping[str, bytes], command: str) -> str:
-    """The page as one HTML file, with pictures and tables inside.
-
-    Args:
-        findings: of the experiment.
-        pictures: from ``planes_pictures``.
-        command: what redoes it.
-
-    Returns:
-        The file's text.
-    """
-    return as_html(planes_blocks(findings, command), pictures)
-
-
 def planes_blocks(findings: PlanesFindings, command: str) -> list[Block]:
-    """The page as blocks, from which both forms are made."""
+    """The page as blocks, from which both forms are made.
+
+    Args:
+        findings: of the experiment.
+        command: what redoes it.
+    """
     experiment = findings.experiment
     blocks: list[Block] = [
         Heading(experiment.title, 1),
@@ -95,12 +56,8 @@ def planes_blocks(findings: PlanesFindings, command: str) -> list[Block]:
     blocks += [Heading("All starts", 3), _rows(findings), Paragraph(prose.columns(findings)), _starts(findings)]
     blocks.append(Heading("What differs from the paper"))
     blocks += [Bullets(experiment.differs)] if experiment.differs else []
-    blocks += [Heading("How to redo it"), Code(command)]
-    blocks += [Paragraph(f"It takes: {experiment.takes}.")] if experiment.takes else []
-    blocks += [Paragraph("The numbers in full:"), Files(planes_csv(findings))]
-    if env := [(key, show(value)) for key, value in sorted(findings.env.items()) if key not in _NOT_SHOWN]:
-        blocks += [Heading("What computed it"), Table(("what", "which"), env, ("what", "which"))]
-    return blocks
+    blocks += how_to_redo(command, experiment.takes, "The numbers in full", planes_csv(findings))
+    return blocks + what_computed_it(findings.env)
 
 
 def _fates(findings: PlanesFindings) -> Table:

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from nprnn.experiments.findings import Findings, Grid, Row, Verdict
-from nprnn.reporting.blocks import (
-    Block,
-    Bullets,
-    Code,
-    Files,
-    Heading,
-    Notice,
-    Paragraph,
-    Picture,
-    Table,
-    as_html,
-    as_markdown,
-)
-from nprnn.reporting.members import show
+from nprnn.reporting.blocks import Block, Bullets, Heading, Notice, Paragraph, Picture, Table
+from nprnn.reporting.experiment_page import how_to_redo, what_computed_it
 from nprnn.reporting.selection import prose
 from nprnn.reporting.selection.grids import grid_picture
 from nprnn.reporting.selection.tables import selection_csv
@@ -38,9 +24,6 @@ from nprnn.reporting.selection.words import (
     with_interval,
 )
 
-# What a run's environment holds that is not what computed it.
-_NOT_SHOWN = ("command", "locations", "seed", "started")
-
 
 def selection_pictures(findings: Findings) -> dict[str, bytes]:
     """All pictures of the page by name, as PNG: test, grids, and arms where there are arms that choose nothing."""
@@ -49,36 +32,13 @@ def selection_pictures(findings: Findings) -> dict[str, bytes]:
     return {**found, "arms": grid_picture(findings, others)} if others else found
 
 
-def selection_markdown(findings: Findings, pictures: Mapping[str, str], command: str) -> str:
-    """The page in Markdown.
-
-    Args:
-        findings: of the experiment.
-        pictures: name of a picture, of those that ``selection_pictures`` makes, to its path from the page.
-        command: what redoes it.
-
-    Returns:
-        The page's text.
-    """
-    return as_markdown(selection_blocks(findings, command), pictures)
-
-
-def selection_html(findings: Findings, pictures: Mapping[str, bytes], command: str) -> str:
-    """The page as one HTML file, with pictures and tables inside.
-
-    Args:
-        findings: of the experiment.
-        pictures: from ``selection_pictures``.
-        command: what redoes it.
-
-    Returns:
-        The file's text.
-    """
-    return as_html(selection_blocks(findings, command), pictures)
-
-
 def selection_blocks(findings: Findings, command: str) -> list[Block]:
-    """The page as blocks, from which both forms are made."""
+    """The page as blocks, from which both forms are made.
+
+    Args:
+        findings: of the experiment.
+        command: what redoes it.
+    """
     experiment, title = findings.experiment, findings.experiment.title
     others = _others(findings)
     blocks: list[Block] = [
@@ -108,12 +68,10 @@ def selection_blocks(findings: Findings, command: str) -> list[Block]:
         blocks.append(Picture("arms", alt, prose.grid_caption(findings, others)))
     blocks.append(Heading("What differs from the paper, and what may be compared"))
     blocks += [Bullets(experiment.differs)] if experiment.differs else []
-    blocks += [Paragraph(prose.comparable(findings)), Heading("How to redo it"), Code(command)]
-    blocks += [Paragraph(f"It takes: {experiment.takes}.")] if experiment.takes else []
-    blocks += [Paragraph("The numbers in full, as shares and not in percent:"), Files(selection_csv(findings))]
-    if env := [(key, _shown(value)) for key, value in sorted(findings.env.items()) if key not in _NOT_SHOWN]:
-        blocks += [Heading("What computed it"), Table(("what", "which"), env, ("what", "which"))]
-    return blocks
+    blocks.append(Paragraph(prose.comparable(findings)))
+    numbers = "The numbers in full, as shares and not in percent"
+    blocks += how_to_redo(command, experiment.takes, numbers, selection_csv(findings))
+    return blocks + what_computed_it(findings.env)
 
 
 def _others(findings: Findings) -> list[str]:
@@ -199,9 +157,3 @@ def _range(grid: Grid) -> tuple[str, ...]:
     ends = (NOTHING, NOTHING) if grid.range is None else tuple(map(percent, grid.range))
     best = NOTHING if grid.chosen is None else setting_words(grid.chosen.setting)
     return (grid.model, grid.arm.name, *ends, str(len(grid.cells)), lost(grid.cells) or "none", best)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {show(entry)}" for key, entry in value.items())
-    return show(value)

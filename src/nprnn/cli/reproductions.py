@@ -1,0 +1,262 @@
+"""What each kind of experiment does for nprnn reproduce, and what it tells in the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from nprnn.cli.common import console
+from nprnn.cli.sweeping import run_sweep
+from nprnn.errors import ConfigError
+from nprnn.experiments import (
+    AnyExperiment,
+    Experiment,
+    Findings,
+    Record,
+    Scale,
+    carry_out,
+    conclude,
+    parse_experiment,
+    read_record,
+)
+from nprnn.experiments.comparison import (
+    FINAL,
+    Bar,
+    Comparison,
+    ComparisonFindings,
+    ComparisonRecord,
+    carry_out_comparison,
+    conclude_comparison,
+    parse_comparison,
+    read_comparison_record,
+)
+from nprnn.experiments.planes import (
+    Planes,
+    PlanesFindings,
+    PlanesRecord,
+    carry_out_planes,
+    conclude_planes,
+    parse_planes,
+    read_planes_record,
+)
+from nprnn.reporting.comparison import write_comparison
+from nprnn.reporting.planes import write_planes
+from nprnn.reporting.selection import write_selection
+from nprnn.sweep import cores
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How an experiment is to be carried out.
+
+    Attributes:
+        out: folder for record, pictures and page.
+        store: feature store; None where none was named.
+        scale: how much of it.
+        runs: folder of the runs; None is the kind's own place.
+        kept: where runs that have begun are kept; None is the kind's own place.
+        workers: processes at once; None is one for each core.
+        report_only: draw what the record holds.
+        collect: take down what runs have reached, and draw that.
+        command: what was typed, for the record.
+    """
+
+    out: Path
+    store: Path | None
+    scale: Scale
+    runs: Path | None
+    kept: Path | None
+    workers: int | None
+    report_only: bool
+    collect: bool
+    command: tuple[str, ...]
+
+    def refuse(self, experiment: AnyExperiment, why: str, *names: str) -> None:
+        """Refuse options that mean nothing to a kind.
+
+        Raises:
+            ConfigError: one was given.
+        """
+        if unused := [f"--{name}" for name in names if getattr(self, name)]:
+            raise ConfigError(f"{experiment.key} {why}: leave out {', '.join(unused)}")
+
+    @property
+    def processes(self) -> int:
+        """Processes at once.
+
+        Raises:
+            ConfigError: less than 1.
+        """
+        workers = cores() if self.workers is None else self.workers
+        if workers < 1:
+            raise ConfigError(f"workers must be at least 1, got {workers}")
+        return workers
+
+
+def reproduce(experiment: AnyExperiment, asked: Asked) -> int:
+    """Carry an experiment out, or draw its record; returns the exit status.
+
+    Raises:
+        ConfigError: options that do not go with it.
+        RunError: what its procedure raises.
+    """
+    match experiment:
+        case Experiment():
+            return _selection(experiment, asked)
+        case Planes():
+            return _planes(experiment, asked)
+        case Comparison():
+            return _comparison(experiment, asked)
+
+
+def _selection(experiment: Experiment, asked: Asked) -> int:
+    asked.refuse(experiment, "keeps no runs that have begun", "kept", "collect")
+    if asked.report_only:
+        _show(read_record(asked.out), asked.out)
+        return 0
+    if asked.store is None:
+        raise ConfigError(
+            f"{experiment.key} needs the features of its clips: name their store with --store; docs/reproduction.md "
+            "tells how one is made"
+        )
+    workers = asked.processes
+    found, status = carry_out(
+        experiment,
+        asked.store,
+        asked.runs or Path("runs") / "reproduce" / experiment.key,
+        asked.out,
+        scale=asked.scale,
+        train=lambda file, runs: run_sweep(file, runs, workers),
+        tell=say,
+        command=asked.command,
+    )
+    if found is not None:
+        _show(found, asked.out)
+    return status
+
+
+def _planes(experiment: Planes, asked: Asked) -> int:
+    asked.refuse(experiment, "trains nothing and reads no data", "store", "runs", "kept", "workers", "collect")
+    if asked.report_only:
+        record = read_planes_record(asked.out)
+    else:
+        record = carry_out_planes(experiment, asked.out, scale=asked.scale, tell=say, command=asked.command)
+    _show_planes(record, asked.out)
+    return 0
+
+
+def _comparison(experiment: Comparison, asked: Asked) -> int:
+    asked.refuse(experiment, "draws its own sequences", "store")
+    if asked.report_only:
+        _show_comparison(read_comparison_record(asked.out), asked.out)
+        return 0
+    workers = asked.processes
+    record, status = carry_out_comparison(
+        experiment,
+        asked.runs or Path("runs") / "reproduce" / experiment.task,
+        asked.kept or Path("results") / "state" / experiment.task,
+        asked.out,
+        scale=asked.scale,
+        train=None if asked.collect else lambda file, runs, ended: run_sweep(file, runs, workers, without=ended),
+        tell=say,
+        command=asked.command,
+    )
+    _show_comparison(record, asked.out)
+    return status
+
+
+def _show(record: Record, out: Path) -> None:
+    findings = conclude(record, parse_experiment(record.key, record.experiment).at(record.scale))
+    written = write_selection(findings, out, record.command)
+    _tell(findings)
+    _say_written(written)
+
+
+def _show_planes(record: PlanesRecord, out: Path) -> None:
+    findings = conclude_planes(record, parse_planes(record.key, record.experiment).at(record.scale))
+    written = write_planes(findings, out, record.command)
+    _tell_planes(findings)
+    _say_written(written)
+
+
+def _show_comparison(record: ComparisonRecord, out: Path) -> None:
+    findings = conclude_comparison(record, parse_comparison(record.key, record.experiment))
+    written = write_comparison(findings, out, record.command)
+    _tell_comparison(findings)
+    _say_written(written)
+
+
+def _say_written(written: list[Path]) -> None:
+    say(f"page to open: {written[0]}")
+    for path in written[1:]:
+        say(f"written: {path}")
+
+
+def _tell(findings: Findings) -> None:
+    """Table and verdicts in the terminal."""
+    table = Table(title=f"{findings.experiment.title}, {findings.scale}", title_justify="left")
+    for name in ("model", "chosen by", "setting", "validation", "test, 95 % interval", "parameters"):
+        table.add_column(name)
+    for row in findings.rows:
+        setting = ", ".join(f"{key} {value:g}" for key, value in row.setting.items())
+        test = f"{row.test.value:.1%} ({row.test.low:.1%} to {row.test.high:.1%})"
+        share = f"{row.parameters:,} (×{row.times:.1f})"
+        table.add_row(row.model, row.chosen_by, setting, f"{row.validation.value:.1%}", test, share)
+    console.print(table)
+    for verdict in findings.verdicts:
+        d = verdict.difference
+        measured = "" if d is None else f": {100 * d.value:+.1f} points ({100 * d.low:+.1f} to {100 * d.high:+.1f})"
+        outcome = (verdict.outcome or "not run").upper()
+        say(f"{outcome}: {verdict.claim.says} [{verdict.chosen_by}]{measured}")
+
+
+def _tell_planes(findings: PlanesFindings) -> None:
+    """The growth table and the verdicts in the terminal."""
+    sizes = findings.experiment.growth.sizes
+    grown = {(row.scheme, row.hidden): f"{row.growth:.4f}" for row in findings.rows}
+    table = Table(title=f"gradient growth per step at the start, {findings.scale}", title_justify="left")
+    for name in ("start", *(f"N = {size}" for size in sizes)):
+        table.add_column(name, justify="left" if name == "start" else "right")
+    for start in findings.starts:
+        table.add_row(start, *(grown.get((start, size), "–") for size in sizes))
+    console.print(table)
+    for fate in findings.fates:
+        told = "HOLDS" if fate.holds else "DOES NOT HOLD"
+        plane = fate.plane
+        say(f"{told}: ({plane.case}) {fate.case.says} [{plane.frame}]: {plane.fate}, {plane.growth:.3g} a step")
+    for number in findings.numbers:
+        expected = number.expected
+        measured = "not measured" if number.measured is None else f"{number.measured:.4f}"
+        bounds = f"{expected.value:g} ± {expected.within:g}, {expected.source}"
+        outcome = number.outcome or "NOT MEASURED"
+        say(f"{outcome}: {expected.scheme}, N = {expected.hidden}, {expected.quantity} {measured} ({bounds})")
+
+
+def _tell_comparison(findings: ComparisonFindings) -> None:
+    """Bars and claims in the terminal."""
+    experiment = findings.experiment
+    title = f"{experiment.counted}, last iterates: mean (least to greatest), scale {findings.record.scale}"
+    table = Table(title=title, title_justify="left")
+    table.add_column(experiment.axis)
+    for at in findings.at:
+        table.add_column(f"{at}", justify="right")
+    for name, row in findings.bars.items():
+        table.add_row(name, *(_bar(row[at]) if at in row else "–" for at in findings.at))
+    console.print(table)
+    for verdict in findings.verdicts:
+        say(f"{(verdict.outcome or 'not run').upper()}: {verdict.claim.says} [{verdict.claim.source}]")
+
+
+def _bar(bar: Bar) -> str:
+    if not bar.n:
+        return f"{bar.unfinished} begun"
+    values = bar.values[FINAL]
+    told = f"{bar.mean():.0f} ({min(values):.0f} to {max(values):.0f})" if bar.n > 1 else f"{bar.mean():.0f}"
+    return told if bar.outcome is None else f"{told} {bar.outcome}"
+
+
+def say(text: str) -> None:
+    """A line in the terminal, as it is."""
+    console.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,15 @@
+"""Comparisons: models trained by one protocol at several values of an axis, beside the bars of a figure."""
+
+from nprnn.experiments.comparison.findings import FINAL as FINAL
+from nprnn.experiments.comparison.findings import READINGS as READINGS
+from nprnn.experiments.comparison.findings import Asked as Asked
+from nprnn.experiments.comparison.findings import Bar as Bar
+from nprnn.experiments.comparison.findings import ClaimVerdict as ClaimVerdict
+from nprnn.experiments.comparison.findings import ComparisonFindings as ComparisonFindings
+from nprnn.experiments.comparison.findings import conclude_comparison as conclude_comparison
+from nprnn.experiments.comparison.procedure import carry_out_comparison as carry_out_comparison
+from nprnn.experiments.comparison.reading import parse_comparison as parse_comparison
+from nprnn.experiments.comparison.record import ComparisonRecord as ComparisonRecord
+from nprnn.experiments.comparison.record import Trained as Trained
+from nprnn.experiments.comparison.record import read_comparison_record as read_comparison_record
+from nprnn.experiments.comparison.spec import Comparison as Comparison

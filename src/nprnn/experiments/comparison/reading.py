@@ -1,0 +1,123 @@
+"""From the tables of a comparison's file to the comparison, with names that fit one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from nprnn.errors import ConfigError, unknown
+from nprnn.experiments.comparison.spec import Batch, Claim, Comparison, Published, Series
+from nprnn.experiments.parsing import filled, parse
+from nprnn.experiments.spec import SCALES
+from nprnn.models import find_model
+
+
+def parse_comparison(key: str, text: str) -> Comparison:
+    """Read a comparison.
+
+    Raises:
+        ConfigError: no TOML, an unknown key, a value of the wrong kind, or names that do not fit one another.
+    """
+    return parse(key, text, {"comparison": comparison_from})
+
+
+def comparison_from(key: str, found: dict[str, Any], text: str) -> Comparison:
+    """A comparison of the tables of its file.
+
+    Args:
+        key: its name, from its file's.
+        found: the tables, without ``kind``; emptied.
+        text: the file's content.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong kind, or names that do not fit one another.
+    """
+    lists = {name: found.pop(name, []) for name in ("series", "claims")}
+    tables = {name: found.pop(name, {}) for name in ("settings", "cross", "scales", "paper", "takes")}
+    comparison = Comparison(
+        key=key,
+        **filled(_Plain, found).__dict__,
+        settings=tables["settings"],
+        series=_crossed([filled(Series, entry) for entry in lists["series"]], tables["cross"]),
+        scales={name: tuple(filled(Batch, entry) for entry in entries) for name, entries in tables["scales"].items()},
+        paper=_published(tables["paper"]),
+        claims=tuple(filled(Claim, entry) for entry in lists["claims"]),
+        takes=tables["takes"],
+        text=text,
+    )
+    _check_names(comparison)
+    for batches in comparison.scales.values():
+        for batch in batches:
+            for value in batch.at:
+                comparison.sweep(batch, value)
+    return comparison
+
+
+def _crossed(series: Sequence[Series], cross: Mapping[str, Sequence[Any]]) -> tuple[Series, ...]:
+    """Every series with every combination of some settings, whose values are added to its name."""
+    found = []
+    for one in series:
+        for values in product(*cross.values()):
+            name = ", ".join([one.name, *map(str, values)])
+            settings = {**one.settings, **dict(zip(cross, values, strict=True))}
+            found.append(replace(one, name=name, model=one.model or one.name, settings=settings))
+    return tuple(found) if cross else tuple(series)
+
+
+@dataclass(frozen=True)
+class _Plain:
+    title: str
+    names: tuple[str, ...]
+    task: str
+    axis: str
+    metric: str
+    of: float
+    counted: str
+    differs: tuple[str, ...]
+
+
+def _published(found: dict[str, Any]) -> Published | None:
+    if not found:
+        return None
+    bars = {name: tuple(map(float, values)) for name, values in found.pop("bars", {}).items()}
+    paper = Published(**filled(_PublishedPlain, found).__dict__, bars=bars)
+    for name, values in bars.items():
+        if len(values) != len(paper.at):
+            raise ConfigError(f"paper.bars: {name} has {len(values)} numbers for {len(paper.at)} values of the axis")
+    return paper
+
+
+@dataclass(frozen=True)
+class _PublishedPlain:
+    source: str
+    tolerance: float
+    at: tuple[int, ...]
+
+
+def _check_names(comparison: Comparison) -> None:
+    names = [series.name for series in comparison.series]
+    if not names or len(set(names)) < len(names):
+        raise ConfigError("a comparison needs series of different names")
+    for series in comparison.series:
+        find_model(series.model or series.name)
+    used = [name for batches in comparison.scales.values() for batch in batches for name in batch.series]
+    used += [name for claim in comparison.claims for name in (claim.better, *claim.worse)]
+    used += comparison.paper.bars if comparison.paper else ()
+    for name in used:
+        if name not in names:
+            raise unknown("series", name, names)
+    for scale in comparison.scales:
+        if scale not in SCALES:
+            raise unknown("scale", scale, SCALES)
+    if "paper" not in comparison.scales:
+        raise ConfigError("a comparison needs batches of [[scales.paper]]")
+    trained: dict[tuple[str, int], dict[str, Any]] = {}
+    for batch in (batch for scale, batches in comparison.scales.items() if scale != "quick" for batch in batches):
+        for place in product((series.name for series in comparison.of_batch(batch)), batch.at):
+            if trained.setdefault(place, batch.settings) != batch.settings:
+                raise ConfigError(f"half and paper are one record: {place[0]} at {place[1]} has two settings")
+    for claim in comparison.claims:
+        if bool(claim.worse) == (claim.above is not None or claim.below is not None):
+            raise ConfigError(f"the claim {claim.says!r} needs worse, or above or below, and not both")

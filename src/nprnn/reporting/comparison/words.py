@@ -1,0 +1,77 @@
+"""The numbers of a comparison as a person reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from nprnn.experiments.comparison import Asked, Bar, Comparison
+from nprnn.experiments.comparison.spec import Claim
+
+NOTHING = "–"
+# Of axes, as the paper writes them.
+_SYMBOLS = {"length": "T"}
+# So many decimals more tell a number from its bound, or nothing does.
+_MORE_DECIMALS = 3
+
+
+def amount(value: float, of: float, bound: float | None = None, *, signed: bool = False) -> str:
+    """A number of sequences.
+
+    Args:
+        value: the number.
+        of: how many a whole share is; it decides on decimals.
+        bound: what the number is held against: it is never rounded onto it or to its other side.
+        signed: whether a plus is written.
+    """
+    fewest = max(0, round(4 - math.log10(of)))
+    enough = (d for d in range(fewest, fewest + _MORE_DECIMALS) if _same_side(round(value, d), value, bound))
+    decimals = next(enough, fewest + _MORE_DECIMALS)
+    text = f"{value:{'+' if signed else ''},.{decimals}f}"
+    zero = float(text.replace(",", "")) == 0
+    return f"{0:.{decimals}f}" if zero else text.replace("-", "−")
+
+
+def _same_side(told: float, value: float, bound: float | None) -> bool:
+    return bound is None or ((told > bound) == (value > bound) and (told < bound) == (value < bound))
+
+
+def symbol(experiment: Comparison) -> str:
+    """The axis in few characters."""
+    return _SYMBOLS.get(experiment.axis, experiment.axis)
+
+
+def place(experiment: Comparison, *at: int) -> str:
+    """Values of the axis, such as "T = 150, 300"."""
+    return f"{symbol(experiment)} = {', '.join(map(str, at))}"
+
+
+def spread_of(values: Sequence[float], of: float) -> str:
+    """A mean with the least and the greatest, where there is more than one."""
+    mean = amount(math.fsum(values) / len(values), of)
+    return f"{mean} ({amount(min(values), of)} to {amount(max(values), of)})" if len(values) > 1 else mean
+
+
+def mean_of_bar(bar: Bar, of: float) -> str:
+    """A bar's mean, beyond doubt within the paper's tolerance or not."""
+    if bar.paper is None:
+        return amount(bar.mean(), of)
+    edge = bar.paper + math.copysign(bar.tolerance, bar.mean() - bar.paper)
+    return amount(bar.mean(), of, edge)
+
+
+def bound_words(claim: Claim, of: float) -> str:
+    """What a claim's number must be, such as "> 7,000"."""
+    bounds = [(">", claim.beyond)] if claim.worse else [(">", claim.above), ("<", claim.below)]
+    return " and ".join(f"{sign} {amount(bound, of)}" for sign, bound in bounds if bound is not None)
+
+
+def asked_words(asked: Asked, claim: Claim, of: float) -> str:
+    """The number of a claim at a value: a lead with its sign, or the bar."""
+    return amount(asked.number, of, asked.bound, signed=bool(claim.worse))
+
+
+def agreement(asked: Asked, claim: Claim) -> str:
+    """How many single runs, or pairs of runs, say what the means say."""
+    agree, count = asked.single
+    return f"{agree} of {count} {'pair' if claim.worse else 'run'}{'' if count == 1 else 's'}"
