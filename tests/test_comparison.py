@@ -14,6 +14,7 @@ from nprnn.cli.sweeping import run_sweep
 from nprnn.errors import ConfigError, RunError
 from nprnn.experiments import RECORD, catalogue, find_experiment
 from nprnn.experiments.comparison import (
+    BEST_ON_TEST,
     FINAL,
     Comparison,
     ComparisonRecord,
@@ -410,3 +411,14 @@ def test_a_record_of_numbers_that_are_not_finite_is_not_written(tmp_path: Path) 
     with pytest.raises(RunError, match="not finite"):
         record.write(tmp_path)
     assert not (tmp_path / RECORD).exists()
+
+
+def test_the_flattering_reading_is_read_where_it_is_asked_for() -> None:
+    text = TINY.replace('counted = "sequences of 100"', 'counted = "sequences of 100"\nflattering = true')
+    record = made_up({("np-RNN", 5): [0.3]})
+    # The test error is least at update 10, where validation is best too; spoil validation there.
+    record.runs[0].evaluations[0][2] = 9.0
+    values = conclude_comparison(record, tiny(text)).bars["np-RNN"][5].values
+    assert values[BEST_ON_TEST] == pytest.approx((60,))
+    assert values[CHOSEN] == values[FINAL] == pytest.approx((30,))
+    assert BEST_ON_TEST not in conclude_comparison(record, tiny()).bars["np-RNN"][5].values

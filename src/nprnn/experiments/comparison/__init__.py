@@ -1,5 +1,6 @@
 """Comparisons: models trained by one protocol at several values of an axis, beside the bars of a figure."""
 
+from nprnn.experiments.comparison.findings import BEST_ON_TEST as BEST_ON_TEST
 from nprnn.experiments.comparison.findings import FINAL as FINAL
 from nprnn.experiments.comparison.findings import READINGS as READINGS
 from nprnn.experiments.comparison.findings import Asked as Asked

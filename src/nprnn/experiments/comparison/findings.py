@@ -6,16 +6,17 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from nprnn.experiments.comparison.record import ComparisonRecord, Trained
 from nprnn.experiments.comparison.spec import Claim, Comparison
 from nprnn.experiments.findings import Interval
 from nprnn.experiments.intervals import mean_of
-from nprnn.training.readings import CHOSEN, LAST_TENTH, readings
+from nprnn.training.readings import CHOSEN, LAST_TENTH, readings, told
 from nprnn.training.readings import FINAL as FINAL
 
 READINGS = (FINAL, LAST_TENTH, CHOSEN)
+BEST_ON_TEST = "best on the test set"
 Outcome = Literal["PASS", "MISS"]
 Holds = Literal["holds", "holds in part", "does not hold here"]
 
@@ -132,6 +133,11 @@ class ComparisonFindings:
     constant: float
 
     @property
+    def readings(self) -> tuple[str, ...]:
+        """Those that every bar has."""
+        return _readings(self.experiment)
+
+    @property
     def passed(self) -> tuple[int, int]:
         """Bars that pass, and bars that could."""
         outcomes = [bar.outcome for row in self.bars.values() for bar in row.values()]
@@ -157,7 +163,7 @@ def conclude_comparison(record: ComparisonRecord, experiment: Comparison) -> Com
         bars[name][at] = Bar(
             name,
             at,
-            {reading: tuple(one[reading] for one in read) for reading in READINGS},
+            {reading: tuple(one[reading] for one in read) for reading in _readings(experiment)},
             tuple(run.seed for run in ended),
             tuple(run.seed for run in ended if run.state == "diverged"),
             len(runs) - len(ended),
@@ -174,9 +180,20 @@ def conclude_comparison(record: ComparisonRecord, experiment: Comparison) -> Com
 
 def _read(record: ComparisonRecord, experiment: Comparison, run: Trained) -> dict[str, float]:
     if run.state == "diverged":
-        return dict.fromkeys(READINGS, 0.0)
-    found: Mapping[str, Mapping[str, Any]] = readings(record.evaluations(run), record.headline, record.higher_is_better)
-    return {reading: experiment.of * found.get(reading, found[FINAL])[experiment.metric] for reading in READINGS}
+        return dict.fromkeys(_readings(experiment), 0.0)
+    evaluations = record.evaluations(run)
+    found: dict[str, Mapping[str, float]] = {}
+    found |= readings(evaluations, record.headline, record.higher_is_better)
+    sign = 1 if record.higher_is_better else -1
+    found[BEST_ON_TEST] = max((told(one) for one in evaluations), key=lambda metrics: sign * metrics[record.headline])
+    return {
+        reading: experiment.of * found.get(reading, found[FINAL])[experiment.metric]
+        for reading in _readings(experiment)
+    }
+
+
+def _readings(experiment: Comparison) -> tuple[str, ...]:
+    return (*READINGS, BEST_ON_TEST) if experiment.flattering else READINGS
 
 
 def _verdict(claim: Claim, bars: Mapping[str, Mapping[int, Bar]]) -> ClaimVerdict:

@@ -13,6 +13,8 @@ from nprnn.experiments.parsing import filled, parse
 from nprnn.experiments.spec import SCALES
 from nprnn.models import find_model
 
+ALL = "all"
+
 
 def parse_comparison(key: str, text: str) -> Comparison:
     """Read a comparison.
@@ -36,13 +38,14 @@ def comparison_from(key: str, found: dict[str, Any], text: str) -> Comparison:
     """
     lists = {name: found.pop(name, []) for name in ("series", "claims")}
     tables = {name: found.pop(name, {}) for name in ("settings", "cross", "scales", "paper", "takes")}
+    series = _crossed([filled(Series, entry) for entry in lists["series"]], tables["cross"])
     comparison = Comparison(
         key=key,
         **filled(_Plain, found).__dict__,
         settings=tables["settings"],
-        series=_crossed([filled(Series, entry) for entry in lists["series"]], tables["cross"]),
+        series=series,
         scales={name: tuple(filled(Batch, entry) for entry in entries) for name, entries in tables["scales"].items()},
-        paper=_published(tables["paper"]),
+        paper=_published(tables["paper"], [one.name for one in series]),
         claims=tuple(filled(Claim, entry) for entry in lists["claims"]),
         takes=tables["takes"],
         text=text,
@@ -76,12 +79,16 @@ class _Plain:
     of: float
     counted: str
     differs: tuple[str, ...]
+    flattering: bool = False
 
 
-def _published(found: dict[str, Any]) -> Published | None:
+def _published(found: dict[str, Any], series: Sequence[str]) -> Published | None:
+    """The paper's bars; those named all are of every series."""
     if not found:
         return None
     bars = {name: tuple(map(float, values)) for name, values in found.pop("bars", {}).items()}
+    if ALL in bars:
+        bars = dict.fromkeys(series, bars.pop(ALL)) | bars
     paper = Published(**filled(_PublishedPlain, found).__dict__, bars=bars)
     for name, values in bars.items():
         if len(values) != len(paper.at):

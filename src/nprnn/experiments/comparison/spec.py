@@ -111,6 +111,7 @@ class Comparison:
         paper: the paper's bars; None where it has none.
         claims: what is said of the bars.
         takes: scale to time and memory, as measured.
+        flattering: also read the evaluation that is best on the test set, as some of those do who are compared with.
         text: its file's content.
     """
 
@@ -130,6 +131,7 @@ class Comparison:
     claims: tuple[Claim, ...]
     takes: Mapping[str, str]
     text: str = field(repr=False)
+    flattering: bool = False
 
     def asks_the_same(self, other: Comparison) -> bool:
         """Whether two versions of a file train alike and are judged alike; batches may come, and words may change."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nprnn.experiments.comparison import FINAL, READINGS, Bar, ComparisonFindings
+from nprnn.experiments.comparison import FINAL, Bar, ComparisonFindings
 from nprnn.reporting.blocks import Block, Bullets, Heading, Notice, Paragraph, Picture, Table
 from nprnn.reporting.comparison import prose
 from nprnn.reporting.comparison.bars import bar_picture
@@ -16,8 +16,9 @@ from nprnn.reporting.comparison.tables import comparison_csv
 from nprnn.reporting.comparison.words import NOTHING, amount, place, spread_of
 from nprnn.reporting.experiment_page import how_to_redo, what_computed_it
 from nprnn.reporting.selection.words import counted
+from nprnn.training.readings import LAST_TENTH
 
-_OTHERS = ("mean of the last tenth", "chosen on validation", "each seed's last iterate")
+_EACH = "each seed's last iterate"
 
 
 def comparison_pictures(findings: ComparisonFindings) -> dict[str, bytes]:
@@ -44,7 +45,7 @@ def comparison_blocks(findings: ComparisonFindings, command: str) -> list[Block]
         Picture("bars", f"The paper's bars and ours: {title}", prose.bars_caption(findings)),
         Picture("curves", f"Learning curves: {title}", prose.curves_caption(findings)),
         Heading("The bars in three readings"),
-        Paragraph(prose.READINGS_TOLD),
+        Paragraph(prose.readings_told(findings)),
     ]
     found = [standing(findings, at) for at in values(findings)]
     for one in found:
@@ -67,14 +68,19 @@ def _bars(findings: ComparisonFindings, at: int) -> Table:
     paper = findings.experiment.paper
     published = paper is not None and at in paper.at
     beside = ("paper", "here less paper", "outcome") if published else ()
-    columns = ("series", "n", "diverged", "last iterate", *beside, *_OTHERS)
+    columns = ("series", "n", "diverged", "last iterate", *beside, *_others(findings))
     asked, rows = wanted(findings), []
     for series in findings.experiment.series:
         bar = findings.bars.get(series.name, {}).get(at)
         n = _n(bar, len(asked.get((series.name, at), ())))
         first, others = _readings(findings, series.name, at)
         rows.append((series.name, n, *first, *(_beside(findings, series.name, at) if published else ()), *others))
-    return Table(columns, rows, ("series", "outcome", _OTHERS[-1]))
+    return Table(columns, rows, ("series", "outcome", _EACH))
+
+
+def _others(findings: ComparisonFindings) -> tuple[str, ...]:
+    told = {LAST_TENTH: "mean of the last tenth"}
+    return (*(told.get(reading, reading) for reading in findings.readings[1:]), _EACH)
 
 
 def _n(bar: Bar | None, seeds: int) -> str:
@@ -86,8 +92,8 @@ def _readings(findings: ComparisonFindings, name: str, at: int) -> tuple[Sequenc
     """Diverged and the last iterate; the other readings and each seed."""
     bar, of = bar_at(findings, name, at), findings.experiment.of
     if bar is None:
-        return (NOTHING, slot(findings, name, at)), [NOTHING] * len(_OTHERS)
-    final, *told = [spread_of(bar.values[reading], of) for reading in READINGS]
+        return (NOTHING, slot(findings, name, at)), [NOTHING] * len(_others(findings))
+    final, *told = [spread_of(bar.values[reading], of) for reading in findings.readings]
     seeds = zip(bar.seeds, bar.values[FINAL], strict=True)
     each = ", ".join("diverged" if seed in bar.diverged else amount(value, of) for seed, value in seeds)
     return (str(len(bar.diverged)), final), (*told, each)

@@ -29,6 +29,15 @@ READINGS_TOLD = (
 )
 
 
+def readings_told(findings: ComparisonFindings) -> str:
+    """What the columns of the bars are."""
+    flattering = (
+        " Best on the test set: the evaluation with the least test error, which nobody could have chosen; it is there "
+        "because those that are compared with read it so."
+    )
+    return READINGS_TOLD + (flattering if findings.experiment.flattering else "")
+
+
 def head(findings: ComparisonFindings) -> str:
     """What stands under the title."""
     experiment = findings.experiment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nprnn.experiments.comparison import READINGS, ClaimVerdict, ComparisonFindings
+from nprnn.experiments.comparison import ClaimVerdict, ComparisonFindings
 from nprnn.reporting.tables import Row, as_csv
 
 
@@ -26,7 +26,7 @@ def _bars(findings: ComparisonFindings) -> list[Row]:
     rows: list[Row] = []
     for row in findings.bars.values():
         for bar in row.values():
-            for reading in READINGS:
+            for reading in findings.readings:
                 mean, low, high = bar.interval(reading) if bar.n else (None, None, None)
                 found: Row = {"series": bar.series, findings.experiment.axis: bar.at, "n": bar.n, "reading": reading}
                 found |= {"mean": mean, "low 95 %": low, "high 95 %": high}
