@@ -50,10 +50,11 @@ from nprnn.reporting.dynamics import (
 )
 from nprnn.reporting.dynamics.page import analysis_blocks
 from nprnn.reporting.dynamics.rows import spread
+from nprnn.reporting.dynamics.sequences import take
 from nprnn.reporting.dynamics.tables import analysis_csv
 from nprnn.runs import BEST, DIVERGED, LAST, PREVIOUS
 from nprnn.seeds import derive
-from nprnn.tasks import Ucf101, find_task
+from nprnn.tasks import Mnist, Sequences, Ucf101, find_task
 from nprnn.tasks.marked import MarkedSequences
 from nprnn.training import Member, TrainConfig, load_trained, start_model, start_run, train, train_ensemble
 from small_runs import CONFIG, TASK
@@ -194,13 +195,82 @@ def test_a_start_whose_inputs_are_black_at_first_is_changed_where_it_wakes() -> 
         ({"scheme": "np"}, "unknown scheme"),
         ({"hidden": 0}, "hidden and draws must be at least 1, got 0 and 4"),
         ({"draws": 0}, "got 6 and 0"),
-        ({"task": "mnist"}, "made up"),
+        ({"task": "mnist"}, "mnist reads data, which have a length of their own: leave out the length 12"),
+        ({"task": "sequences", "length": None}, "name the data with --data"),
         ({"length": 1}, "length must be at least 2"),
     ],
 )
 def test_starts_that_cannot_be(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         start(**settings)
+
+
+def waves(path: Path, count: int, low: int = 4, high: int = 9) -> Path:
+    """Sequences of a user's own, with numbers to learn."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(low, high, count)
+    np.savez(path, x=3 + 2 * rng.normal(size=(lengths.sum(), 3)), lengths=lengths, y=rng.normal(size=count))
+    return path
+
+
+def test_data_drive_a_start_as_they_drive_its_models(tmp_path: Path) -> None:
+    file = waves(tmp_path / "waves.npz", 60)
+    subject = start(task="sequences", length=None, data_dir=file, draws=3)
+    data = Sequences(data=file).load(0)
+    assert data.valid is not None
+    assert data.standardisation is not None
+    every = data.valid.batch(torch.arange(len(data.valid)))
+    assert every.lengths is not None
+    x = subject.drive.x
+    steps = x.shape[1]
+    assert x.shape == (3, steps, 1, 3)
+    told = (
+        f"a validation sequence of its own of sequences, T = {steps}, of the longer half, cut to the shortest of these"
+    )
+    assert subject.drive.about == f"3 starts, each with {told}"
+    assert subject.facts["length"] == steps
+    scaled = (every.x.double() - data.standardisation.mean.double()) / data.standardisation.scale.double()
+    for k in range(3):
+        same = [b for b in range(len(data.valid)) if torch.equal(x[k, :, 0], scaled[:steps, b])]
+        assert same
+        assert int(every.lengths[same[0]]) >= steps
+    assert not torch.equal(x[0], x[1])
+    # Where there is no validation set, training sequences do.
+    taken = take(dataclasses.replace(data, valid=None), 2)
+    assert (taken.name, taken.x.shape[1:]) == ("training", (2, 3))
+    assert start(draws=1).drive.about == "1 start, with a sequence of its own of addition, T = 12"
+
+
+def test_draws_are_never_more_than_the_sequences_there_are(tmp_path: Path) -> None:
+    file = waves(tmp_path / "waves.npz", 60, 5, 6)
+    data = Sequences(data=file).load(0)
+    assert data.valid is not None
+    count = len(data.valid)
+    assert start(task="sequences", length=None, data_dir=file, draws=count).drive.x.shape[0] == count
+    with pytest.raises(ConfigError, match=f"only {count} validation .* ask for {count} draws at most, got {count + 1}"):
+        start(task="sequences", length=None, data_dir=file, draws=count + 1)
+
+
+def test_pixels_drive_starts(mnist_dir: Path) -> None:
+    options: dict[str, Any] = {"hidden": 20, "draws": 3, "task": "mnist", "length": None, "data_dir": mnist_dir}
+    plain = start("np-RNN", **options)
+    valid = Mnist(data_dir=mnist_dir).load(0).valid
+    assert valid is not None
+    every = valid.batch(torch.arange(len(valid))).x.squeeze(-1).T.double()
+    places = [(every == plain.drive.x[k].flatten()).all(-1).nonzero().flatten().tolist() for k in range(3)]
+    assert all(places)
+    assert places[0] < places[1] < places[2]
+    assert plain.drive.about == "3 starts, each with a validation sequence of its own of mnist, T = 784"
+    # No unit without a bias is on while the rim is black; the mirrored start's gradient passes it unchanged.
+    (dark,) = portraits(plain, Effort(exponents=1, period=0, looks=1)).portraits
+    assert dark.vanished.all()
+    assert value(dark, "log10_state_first") is None
+    (kept,) = portraits(start("np-RNN-mirror", **options), Effort(exponents=1, period=0, looks=1)).portraits
+    assert not kept.vanished.any()
+    assert (kept.far_growth - 1).abs().max() < 0.01
+    assert value(kept, "log10_state_first") == pytest.approx(-3, abs=0.5)
+    # By rounding alone it is not above 0.
+    assert value(kept, "positive_exponents") == 0
 
 
 # --- runs
@@ -326,10 +396,7 @@ def test_sequences_of_different_lengths_are_cut_to_one(tmp_path: Path) -> None:
 
 
 def test_a_moved_data_set_is_named_and_given_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(4, 9, 60)
-    file = tmp_path / "waves.npz"
-    np.savez(file, x=rng.normal(size=(lengths.sum(), 3)), lengths=lengths, y=rng.normal(size=60))
+    file = waves(tmp_path / "waves.npz", 60)
     task = find_task("sequences")(data=file)  # type: ignore[call-arg]
     config = TrainConfig(hidden=5, batch=4, updates=4, eval_every=2)
     data = task.load(0)
@@ -435,7 +502,7 @@ def test_sets_of_fixed_points_are_told() -> None:
     subject = start("IRNN", hidden=3, draws=2)
     found = portraits(subject)
     row = next(q for q in quantities(found.portraits[0]) if q.key == "orbits_1")
-    assert row.text == "2 neutral set of 3 dimensions in 2 draws (all looked at)"
+    assert row.text == "2 neutral sets of 3 dimensions in 2 draws (all looked at)"
     assert portraits(subject, Effort(period=0)).portraits[0].orbits is None
 
 
@@ -468,6 +535,37 @@ def test_the_page_says_the_numbers(tmp_path: Path) -> None:
     html = as_html(page, pictures)
     assert html.count("data:image/png;base64,") == 4
     assert not re.search(r"(src|href)=\"?https?:", html)
+
+
+def test_the_page_sets_subjects_side_by_side() -> None:
+    found = [portraits(start(name)) for name in ("np-RNN", "np-tanhRNN")]
+    assert "Side by side" not in as_markdown(analysis_blocks(found[:1], [], "", {}), {})
+    page = analysis_blocks(found, [], "", {})
+    table = next(block for block in page if isinstance(block, Table))
+    assert [row[0] for row in table.rows] == ["np-RNN, 6 units", "np-tanhRNN, 6 units"]
+    for row, entry in zip(table.rows, found, strict=True):
+        known = {q.key: q.text for q in quantities(entry.portraits[0])}
+        keys = ("growth", "far_growth", "vanished", "log10_state_first", "log10_state_last", "radius", "active_radius")
+        assert list(row[1:]) == [known[key] for key in keys]
+
+
+def test_a_run_stands_there_before_and_after(tmp_path: Path) -> None:
+    found = [portraits(start()), portraits(run_subject(trained(tmp_path)))]
+    table = next(block for block in analysis_blocks(found, [], "", {}) if isinstance(block, Table))
+    names = [row[0] for row in table.rows]
+    assert names[:2] == ["np-RNN, 6 units", "np-RNN, addition, seed 0, before training"]
+    assert len(names) == 3
+    assert names[2].endswith("update 24")
+
+
+def test_the_page_tells_of_the_explorer_and_opens_it_at_two_units() -> None:
+    page = as_markdown(analysis_blocks([portraits(start())], [], "", {}), {})
+    assert "```sh\nnprnn explore\n```" in page
+    assert "address" not in page
+    subject = start("IRNN", hidden=2)
+    blocks = analysis_blocks([portraits(subject), portraits(start("np-tanhRNN", hidden=2))], [], "", {})
+    (table,) = [block for block in blocks if isinstance(block, Table) and block.columns == ("network", "address")]
+    assert list(table.rows) == [("IRNN, 2 units, first draw", "#l1=1&l2=1&angle=0&between=90&b1=0&b2=0")]
 
 
 def test_bands_leave_out_what_is_not_finite() -> None:
@@ -538,6 +636,40 @@ def test_the_command_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (out / "page.html").read_bytes() == page, "the same numbers, the same page"
 
 
+def test_briefly_told_it_is_tables_alone(tmp_path: Path) -> None:
+    words = [
+        "analyse",
+        "np-RNN",
+        "IRNN",
+        "--hidden",
+        "4",
+        "--draws",
+        "2",
+        "--length",
+        "6",
+        "--exponents",
+        "1",
+        "--brief",
+    ]
+    words += ["--out", str(tmp_path / "page.html"), "--json", str(tmp_path / "all.json")]
+    words += ["--markdown", str(tmp_path / "md"), "--csv", str(tmp_path / "csv")]
+    assert main(words) == 0
+    files = {"numbers.csv", "orbits.csv"}
+    assert {path.name for path in (tmp_path / "csv").iterdir()} == files
+    assert {path.name for path in (tmp_path / "md").iterdir()} == files | {"README.md"}
+    page, text = (tmp_path / "page.html").read_text(), (tmp_path / "md" / "README.md").read_text()
+    assert "<img" not in page
+    assert "![" not in text
+    assert "## Spectra" not in text
+    assert "## Side by side" in text
+    (first, other) = json.loads((tmp_path / "all.json").read_text())["subjects"]
+    assert (first["model"], other["model"]) == ("np-RNN", "IRNN")
+    (stage,) = first["stages"]
+    assert "arrays" not in stage
+    (row,) = growth_table(one_each("addition", 6, 2), schemes=["np-RNN"], sizes=[4], draws=2, radius_steps=0)
+    assert stage["numbers"]["growth"]["value"] == row.growth
+
+
 def test_a_damaged_run_does_not_cost_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = trained(tmp_path), trained(tmp_path, seed=1)
     (bad / "config.json").write_text("{")
@@ -560,7 +692,8 @@ def test_what_the_command_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[
     for words, said in [
         ([], "name at least one run folder or start"),
         (["LSTM"], "gates multiply its states"),
-        (["np-RNN", "--task", "mnist"], "the tasks that are made up are addition, multiplication"),
+        (["np-RNN", "--task", "mnist", "--length", "9"], "leave out the length 9"),
+        (["np-RNN", "--task", "mnist", "--data-dir", str(tmp_path / "many")], "train-images"),
         (["np-RNN", "--task", "adition"], "Did you mean 'addition'"),
         (["np-RNN", "--hidden", "0"], "hidden and draws must be at least 1"),
         (["np-RNN", "--exponents", "0"], "exponents must be at least 1, got 0"),

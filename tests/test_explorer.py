@@ -21,7 +21,7 @@ from conftest import absent
 from nprnn.cli import main
 from nprnn.dynamics import Orbit, System, find_cycles, find_fixed_points, gradient_curve, run
 from nprnn.errors import ConfigError, RunError
-from nprnn.reporting.explorer import settings, write_explorer
+from nprnn.reporting.explorer import explorer_address, explorer_settings, settings, write_explorer
 from nprnn.reporting.explorer.explorer import SCRIPTS
 
 F64 = torch.float64
@@ -115,6 +115,50 @@ def test_a_state_that_cannot_be_is_refused(tmp_path: Path, state: dict[str, Any]
     with pytest.raises(ConfigError, match=re.escape(said)):
         write_explorer(tmp_path / "explorer.html", state)
     assert not (tmp_path / "explorer.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias"),
+    [
+        ([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0]),
+        ([[0.7, -0.3], [-0.3, 0.7]], [0.5, -0.25]),
+        ([[0.2, 0.9], [0.1, -0.4]], [0.0, 1.0]),
+        ([[-0.5, 0.0], [0.8, 1.1]], [0.0, 0.0]),
+    ],
+)
+def test_a_network_of_two_units_opens_the_page(tmp_path: Path, weight: list[list[float]], bias: list[float]) -> None:
+    found = explorer_settings(System(torch.tensor(weight), None, torch.tensor(bias)))
+    assert found is not None
+    assert found["l1"] >= found["l2"]
+    assert -90 < found["angle"] <= 90
+    v1, v2 = (
+        [math.cos(math.radians(degrees)), math.sin(math.radians(degrees))]
+        for degrees in (found["angle"], found["angle"] + found["between"])
+    )
+    v = torch.tensor([v1, v2], dtype=F64).T
+    want = v @ torch.diag(torch.tensor([found["l1"], found["l2"]], dtype=F64)) @ torch.linalg.inv(v)
+    torch.testing.assert_close(want, torch.tensor(weight, dtype=torch.float32).double(), rtol=0, atol=1e-6)
+    assert [found["b1"], found["b2"]] == bias
+    assert write_explorer(tmp_path / "explorer.html", found).exists()
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        System(torch.tensor([[0.0, -1.0], [1.0, 0.0]]), None, torch.zeros(2)),
+        System(torch.tensor([[1.0, -1.0], [-1.0, 1.0]]), None, torch.zeros(2)),
+        System(torch.tensor([[1.0, 1.0], [0.0, 1.0]]), None, torch.zeros(2)),
+        System(torch.eye(2), None, torch.tensor([0.0, 3.0])),
+        System(torch.eye(2), None, torch.zeros(2), "tanh"),
+        System(torch.eye(2), None, torch.zeros(2), linear_units=1),
+        System(torch.eye(3), None, torch.zeros(3)),
+        System(torch.eye(2).expand(4, 2, 2), None, torch.zeros(2)),
+    ],
+    ids=["complex", "2 is beyond", "one direction", "bias", "tanh", "linear units", "three units", "ensemble"],
+)
+def test_a_network_that_the_page_cannot_show_has_no_settings(system: System) -> None:
+    assert explorer_settings(system) is None
+    assert explorer_address(system) is None
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from nprnn.experiments.planes.spec import Case, Frame
 from nprnn.experiments.storing import RECORD
 from nprnn.init import SCHEMES
 from nprnn.reporting.blocks import as_html, as_markdown
+from nprnn.reporting.explorer import write_explorer
 from nprnn.reporting.factors import near, ten
 from nprnn.reporting.planes import planes_blocks, planes_csv, planes_pictures
 
@@ -338,7 +339,7 @@ def test_states_that_are_no_numbers_are_never_written(tmp_path: Path) -> None:
     facts = record()
     before = facts.write(tmp_path).read_bytes()
     facts.turns[0] = facts.turns[0]._replace(growth=math.inf)
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(RunError, match="a number is not finite"):
         facts.write(tmp_path)
     assert (tmp_path / RECORD).read_bytes() == before
 
@@ -425,7 +426,8 @@ def test_starts_that_let_nothing_through_are_drawn_and_told() -> None:
     found = conclude_planes(facts, tiny())
     assert planes_pictures(found)["gradients"].startswith(PNG)
     page = as_markdown(planes_blocks(found, ""), {})
-    assert "| IRNN | 2 | – | – | 0 | 100 % | – | 0 % | 100 % |" in page
+    assert "| IRNN | 2 | – | – | 0 | 100 % |\n" in page
+    assert "| IRNN | 2 | – | 0 % | 100 % |" in page
 
 
 @pytest.mark.parametrize(
@@ -475,7 +477,12 @@ def test_the_command_from_file_to_page(tmp_path: Path, capsys: pytest.CaptureFix
         assert (row.scheme, row.hidden, row.growth) == (other.scheme, other.hidden, other.growth)
     # Drawn anew from the record alone, without measuring anything.
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert {"record.json", "README.md", "report.html", "planes.png", "turns.png", "gradients.png"} <= set(before)
+    names = {"record.json", "README.md", "report.html", "planes.png", "turns.png", "gradients.png", "explorer.html"}
+    assert names <= set(before)
+    # Both forms of the page lead to the explorer beside them.
+    assert "\n[Two units, to be moved by hand](explorer.html)\n" in before["README.md"].decode()
+    assert '<a href="explorer.html">Two units, to be moved by hand</a>' in before["report.html"].decode()
+    assert before["explorer.html"] == write_explorer(tmp_path / "own.html").read_bytes()
     (out / "README.md").unlink()
     assert main(["reproduce", str(file), "--report-only", "--out", str(out)]) == 0
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
@@ -523,7 +530,7 @@ def test_what_the_command_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "fig2" in capsys.readouterr().out
 
 
-def test_the_results_in_the_repository_are_those_of_their_record() -> None:
+def test_the_results_in_the_repository_are_those_of_their_record(tmp_path: Path) -> None:
     folder = ROOT / "results" / "fig2"
     facts = read_planes_record(folder)
     assert facts.scale == "paper"
@@ -533,3 +540,5 @@ def test_the_results_in_the_repository_are_those_of_their_record() -> None:
     assert (folder / "README.md").read_text() == page, "run nprnn reproduce fig2 --report-only"
     for name, text in planes_csv(found).items():
         assert (folder / name).read_text() == text
+    explorer = write_explorer(tmp_path / "explorer.html").read_bytes()
+    assert (folder / "explorer.html").read_bytes() == explorer, "run nprnn reproduce fig2 --report-only"

@@ -47,8 +47,10 @@ class _Arguments:
         ),
     ]
     hidden: Annotated[int, tyro.conf.arg(help="Of a start: H, hidden units.")] = 100
-    task: Annotated[str, tyro.conf.arg(help="Of a start: the made-up task that drives it.")] = "addition"
-    length: Annotated[int, tyro.conf.arg(help="Of a start: T, steps of a sequence.")] = 150
+    task: Annotated[str, tyro.conf.arg(help="Of a start: the task whose sequences drive it.")] = "addition"
+    length: Annotated[
+        int | None, tyro.conf.arg(help="Of a start: T, steps of a sequence; None is 150, or what the data have.")
+    ] = None
     draws: Annotated[int, tyro.conf.arg(help="Of a start: how many, each with a sequence of its own.")] = 30
     inputs: Annotated[
         Inputs,
@@ -60,7 +62,10 @@ class _Arguments:
     sequences: Annotated[int, tyro.conf.arg(help="Of a run: how many sequences drive it.")] = 8
     data_dir: Annotated[
         Path | None,
-        tyro.conf.arg(aliases=["--data", "--store"], help="Where the data are, if no longer where they were."),
+        tyro.conf.arg(
+            aliases=["--data", "--store"],
+            help="Where the data are: a start's, or a run's if no longer where they were.",
+        ),
     ] = None
     exponents: Annotated[int, tyro.conf.arg(help="How many Lyapunov exponents, from the largest on.")] = 10
     period: Annotated[
@@ -73,6 +78,10 @@ class _Arguments:
     ] = None
     json: Annotated[Path | None, tyro.conf.arg(help="File for every number as JSON.")] = None
     csv: Annotated[Path | None, tyro.conf.arg(help="Folder for the numbers behind the pictures as CSV.")] = None
+    brief: Annotated[
+        bool,
+        tyro.conf.arg(help="Keep the tables alone: no pictures, and in JSON and CSV nothing for each sample and step."),
+    ] = False
 
 
 def command_analyse(words: list[str]) -> int:
@@ -99,11 +108,11 @@ def command_analyse(words: list[str]) -> int:
         raise ConfigError("none of these can be analysed; what is wrong with each stands above")
     command, env = ["nprnn", "analyse", *words], environment()
     found = told_apart(found)
-    written = write_analysis(found, left_out, options.out, command, env, markdown=options.markdown)
+    written = write_analysis(found, left_out, options.out, command, env, markdown=options.markdown, brief=options.brief)
     if options.csv is not None:
-        written += write_analysis_tables(found, options.csv)
+        written += write_analysis_tables(found, options.csv, brief=options.brief)
     if options.json is not None:
-        written.append(write_analysis_record(found, left_out, options.json, command, env))
+        written.append(write_analysis_record(found, left_out, options.json, command, env, brief=options.brief))
     _say(f"page to open: {written[0]}")
     for path in written[1:]:
         _say(f"written: {path}")
@@ -152,6 +161,7 @@ def _subject(what: str | Path, options: _Arguments) -> Subject:
         task=options.task,
         length=options.length,
         inputs=options.inputs,
+        data_dir=options.data_dir,
         seed=options.seed,
     )
 

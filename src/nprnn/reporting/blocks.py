@@ -79,7 +79,20 @@ class Files:
     contents: Mapping[str, str]
 
 
-Block = Heading | Paragraph | Notice | Bullets | Table | Picture | Code | Files
+@dataclass(frozen=True)
+class Link:
+    """Plain text that leads to another page.
+
+    Attributes:
+        text: what it says.
+        path: the other page's, from this one.
+    """
+
+    text: str
+    path: str
+
+
+Block = Heading | Paragraph | Notice | Bullets | Table | Picture | Code | Files | Link
 
 
 def as_markdown(blocks: Sequence[Block], pictures: Mapping[str, str]) -> str:
@@ -97,7 +110,7 @@ def as_markdown(blocks: Sequence[Block], pictures: Mapping[str, str]) -> str:
 
 
 def as_html(blocks: Sequence[Block], pictures: Mapping[str, bytes]) -> str:
-    """A page as one HTML file that needs no other and runs nothing.
+    """A page as one HTML file that needs no other, but for its links, and runs nothing.
 
     Args:
         blocks: of the page, in order; the first heading is its title.
@@ -112,7 +125,7 @@ def as_html(blocks: Sequence[Block], pictures: Mapping[str, bytes]) -> str:
         for block in blocks
         if not isinstance(block, Picture) or block.name in pictures
     ]
-    return template(_PAGE).render(title=title, views=views, pictures=pictures, uri=_uri)
+    return template(_PAGE).render(title=title, views=views, pictures=pictures, uri=_uri, path=_path)
 
 
 def _uri(content: str) -> str:
@@ -139,6 +152,8 @@ def _markdown(block: Block, pictures: Mapping[str, str]) -> str:
             return f"{fence}sh\n{text}\n{fence}"
         case Files(contents):
             return "\n".join(f"- [{_escaped(name)}]({_path(name)})" for name in contents)
+        case Link(text, path):
+            return f"[{_escaped(text)}]({_path(path)})"
 
 
 def _table(table: Table) -> str:
@@ -190,5 +205,6 @@ td.words:first-child { min-width: 5rem; } figure img { min-width: 42rem; } pre {
 {% elif view.kind == "Code" %}<pre><code>{{ b.text }}</code></pre>
 {% elif view.kind == "Files" %}<ul>{% for name, content in b.contents.items() %}
 <li><a href="{{ uri(content) }}" download="{{ name }}">{{ name }}</a></li>{% endfor %}</ul>
+{% elif view.kind == "Link" %}<p><a href="{{ path(b.path) }}">{{ b.text }}</a></p>
 {% endif %}{% endfor %}</body></html>
 """

@@ -24,6 +24,7 @@ def write_analysis(
     env: Mapping[str, Any],
     *,
     markdown: Path | None = None,
+    brief: bool = False,
 ) -> list[Path]:
     """Write the page as one HTML file and, if asked, as README.md with its pictures.
 
@@ -34,6 +35,7 @@ def write_analysis(
         command: what was asked, in words.
         env: what computed it.
         markdown: folder for README.md and the pictures.
+        brief: without pictures and what is behind them.
 
     Returns:
         The files, that to open first.
@@ -41,20 +43,26 @@ def write_analysis(
     Raises:
         RunError: one cannot be written.
     """
-    blocks, pictures = analysis_blocks(found, left_out, shlex.join(command), env), analysis_pictures(found)
+    blocks = analysis_blocks(found, left_out, shlex.join(command), env, brief=brief)
+    pictures = {} if brief else analysis_pictures(found)
     written = [put(path, as_html(blocks, pictures).encode())]
     if markdown is not None:
         names = {name: f"{name}.png" for name in pictures}
         written.append(put(markdown / "README.md", as_markdown(blocks, names).encode()))
         written += [put(markdown / names[name], png) for name, png in pictures.items()]
-        written += write_analysis_tables(found, markdown)
+        written += write_analysis_tables(found, markdown, brief=brief)
     return written
 
 
-def write_analysis_tables(found: Sequence[Portrayed], folder: Path) -> list[Path]:
+def write_analysis_tables(found: Sequence[Portrayed], folder: Path, *, brief: bool = False) -> list[Path]:
     """Write the numbers behind the pictures as CSV files into a folder.
+
+    Args:
+        found: subjects with their portraits.
+        folder: for the files.
+        brief: only those of the page's tables.
 
     Raises:
         RunError: one cannot be written.
     """
-    return [put(folder / name, text.encode()) for name, text in analysis_csv(found).items()]
+    return [put(folder / name, text.encode()) for name, text in analysis_csv(found, brief=brief).items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from nprnn.reporting.dynamics.portrait import Found, Portrait
 from nprnn.reporting.factors import near, ten
 
 NOTHING = "–"
+# Exponents (nats a step) below this are 0 but for rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ def quantities(found: Portrait) -> list[Quantity]:
     through = changed[:, -1].isfinite()
     passed = max(1, changed.shape[-1] - 1)
     carried = ((changed[through, -1] - changed[through, 0]) / passed).exp()
-    ratio = found.log_norms[:, -1] - found.log_norms[:, 0]
+    first, last = found.log_norms[:, 0], found.log_norms[:, -1]
+    ratio = last - first
     lasted = found.lasting[~kept]
     ends = found.gradient[~kept].gather(-1, lasted[:, None]).squeeze(-1)
     until = (ends / lasted.clamp(min=1)).exp()
@@ -57,15 +61,17 @@ def quantities(found: Portrait) -> list[Quantity]:
         _mean("departure", "departure from normality, over the Frobenius norm", found.departure),
         _factor("growth", "gradient: growth per step", growth),
         _factor("far_growth", f"gradient: growth per step, the furthest {min(100, steps)}", far),
-        _decades("gradient_left", f"gradient: left after {steps} steps", _or_zero(growth), steps),
+        _decades("gradient_left", f"gradient: left after {steps} steps", steps * _or_zero(growth).log()),
         _share("vanished", "gradient: share that became exactly 0", found.vanished.double(), spread=False),
         _steps("lasted", "of those: steps until it is 0", lasted.double()),
         _factor("growth_until", "of those: growth per step until then", until, none=NOTHING),
         Quantity("input_step", "changed input: step", found.input_step, None, None, str(found.input_step)),
         _factor("input_growth", "changed input: growth per step", carried),
-        _decades("input_left", "changed input: ‖δh‖ / ‖δx‖ in the last state", changed[through, -1].exp(), 1),
+        _decades("input_left", "changed input: ‖δh‖ / ‖δx‖ in the last state", changed[through, -1]),
         _share("input_vanished", "changed input: share lost altogether", (~through).double(), spread=False),
-        _decades("state_ratio", "states: ‖h_T‖ / ‖h_1‖", ratio[ratio.isfinite()].exp(), 1),
+        _decades("state_first", "states: ‖h_1‖", first[first.isfinite()]),
+        _decades("state_last", "states: ‖h_T‖", last[last.isfinite()]),
+        _decades("state_ratio", "states: ‖h_T‖ / ‖h_1‖", ratio[ratio.isfinite()]),
         _mean("active_radius", "spectral radius of D W, mean over steps", found.radii.mean(-1)),
     ]
     if found.on is not None and found.dead is not None:
@@ -78,19 +84,22 @@ def quantities(found: Portrait) -> list[Quantity]:
             Quantity("active", "units that are on, mean over steps", None, None, None, "a tanh unit is never off"),
             Quantity("dead", "units that are never on", None, None, None, "a tanh unit is never off"),
         ]
-    first = float(found.exponents[0])
+    exponent = float(found.exponents[0])
     error = float(found.exponent_errors[0])
-    told = f"{number(first)} ± {number(error)}" if math.isfinite(error) else number(first)
+    positive = int((found.exponents > _ROUNDING).sum())
+    told = f"{number(exponent)} ± {number(error)}" if math.isfinite(error) else number(exponent)
+    if abs(exponent) < _ROUNDING:
+        told = number(0.0)
     return [
         *rows,
-        Quantity("exponent", "largest Lyapunov exponent, nats per step", first, None, None, told),
+        Quantity("exponent", "largest Lyapunov exponent, nats per step", exponent, None, None, told),
         Quantity(
             "positive_exponents",
             f"Lyapunov exponents above 0, of the first {len(found.exponents)}",
-            float((found.exponents > 0).sum()),
+            float(positive),
             None,
             None,
-            str(int((found.exponents > 0).sum())),
+            str(positive),
         ),
         *_orbit_rows(found),
     ]
@@ -123,13 +132,13 @@ def _steps(key: str, label: str, values: Tensor) -> Quantity:
     return _row(key, label, values, float(values.mean()), lambda v: f"{v:.0f}")
 
 
-def _decades(key: str, label: str, values: Tensor, steps: int) -> Quantity:
-    """A geometric mean to the power of so many steps, in powers of ten, which float64 need not hold."""
+def _decades(key: str, label: str, values: Tensor) -> Quantity:
+    """A geometric mean by natural logarithms, in powers of ten, which float64 need not hold."""
     if not values.numel():
-        return Quantity(key, label, None, None, None, NOTHING)
-    logs = steps * values.log10()
+        return Quantity(f"log10_{key}", label, None, None, None, NOTHING)
+    logs = values / math.log(10)
     low, mean, high = (float(v) for v in (logs.amin(), logs.mean(), logs.amax()))
-    text = ten(mean) if len(values) == 1 else f"{ten(mean)} ({ten(low)} to {ten(high)})"
+    text = ten(mean) if ten(low) == ten(high) else f"{ten(mean)} ({ten(low)} to {ten(high)})"
     return Quantity(f"log10_{key}", label, mean, low, high, text)
 
 
@@ -160,11 +169,15 @@ def _orbit_rows(found: Portrait) -> list[Quantity]:
 def _orbit_row(period: int, looked: Sequence[Found]) -> Quantity:
     label = "fixed points under zero input" if period == 1 else f"cycles of {period} under zero input"
     counts = Counter(orbit_kind(orbit.dimension, orbit.stability) for entry in looked for orbit in entry.orbits)
-    words = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "none"
+    words = ", ".join(f"{count} {_several(kind, count)}" for kind, count in counts.items()) or "none"
     how = "all looked at" if all(entry.exhaustive for entry in looked) else "by search"
     networks = f" in {len(looked)} draws" if len(looked) > 1 else ""
     total = float(sum(counts.values()))
     return Quantity(f"orbits_{period}", label, total, None, None, f"{words}{networks} ({how})")
+
+
+def _several(kind: str, count: int) -> str:
+    return re.sub(r"line|plane|set", r"\g<0>s", kind) if count > 1 else kind
 
 
 def orbit_kind(dimension: int, stability: str) -> str:

@@ -11,12 +11,11 @@ import torch
 from nprnn.reporting.drawing import COLOURS, MARKERS, bare, cut, png
 from nprnn.reporting.dynamics.numbers import quantities
 from nprnn.reporting.dynamics.portrait import Portrait
-from nprnn.reporting.dynamics.rows import BEFORE, Column, Portrayed, Rows, band
+from nprnn.reporting.dynamics.rows import BEFORE, Column, Portrayed, Rows, band, whole
 from nprnn.reporting.factors import near
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.ticker import Locator
 
 _TEN = math.log(10)
 _ACTIVE = "#00795A"
@@ -43,7 +42,7 @@ def _spectra(found: Sequence[Portrayed]) -> bytes:
     columns += [Column("Eigenvalues of W, after", "real part", "", True)] if twice else []
     columns += [
         Column("Singular values of W", "number", "singular value"),
-        Column("Lyapunov exponents", "number", "nats per step"),
+        Column("Lyapunov exponents", "number", "nats per step", least=0.01),
     ]
     rows = Rows(found, columns)
     for entry, panels in zip(found, rows.panels, strict=True):
@@ -70,22 +69,24 @@ def _eigenvalues(axes: Axes, portrait: Portrait, look: Mapping[str, Any]) -> Non
     radius = float(portrait.radii.mean())
     inner: dict[str, Any] = {"fill": False, "edgecolor": _ACTIVE, "linewidth": 1.3, "linestyle": (0, (1.5, 1.2))}
     axes.add_patch(Circle((0, 0), radius, zorder=1, **inner))
+    # Below both circles: inside of them are the dots.
     axes.annotate(
         "ρ(D W)",
-        (0, -radius),
-        xytext=(0, 6),
+        (0, -max(1.0, radius)),
+        xytext=(0, -3),
         textcoords="offset points",
         fontsize=8.5,
         color=_ACTIVE,
         ha="center",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+        va="top",
     )
     # Of many draws no dot matters, but where they lie thick.
     alpha = max(0.04, min(0.75, 75 / len(values)))
     axes.scatter(
         values.real.numpy(), values.imag.numpy(), s=15, color=look["color"], alpha=alpha, linewidths=0, zorder=3
     )
-    reach = 1.12 * max(1.0, float(values.abs().max()), radius)
+    # Room for the name below.
+    reach = max(1.12 * float(values.abs().max()), 1.3 * max(1.0, radius))
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
 
 
@@ -111,20 +112,13 @@ def _exponents(axes: Axes, portrait: Portrait, look: Mapping[str, Any]) -> None:
     edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False, "linestyle": "none"}
     axes.plot(lost, [0.0 if marker == "o" else 0.05] * len(lost), "v", color=look["color"], markersize=5, **edge)
     axes.set_xlim(0.5, len(numbers) + 0.5)
-    axes.xaxis.set_major_locator(_whole())
-
-
-def _whole() -> Locator:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(5, integer=True)
 
 
 def _carried(found: Sequence[Portrayed]) -> bytes:
     columns = [
-        Column("States", "step", "‖h‖, powers of ten"),
-        Column("Gradient on its way back", "steps before the last", "‖g‖, powers of ten"),
-        Column("Change of an early input", "steps after it", "‖δh‖ / ‖δx‖, powers of ten"),
+        Column("States", "step", "‖h‖, powers of ten", least=0.5),
+        Column("Gradient on its way back", "steps before the last", "‖g‖, powers of ten", least=0.5),
+        Column("Change of an early input", "steps after it", "‖δh‖ / ‖δx‖, powers of ten", least=0.5),
     ]
     rows = Rows(found, columns)
     for entry, panels in zip(found, rows.panels, strict=True):
@@ -175,8 +169,10 @@ def _units(found: Sequence[Portrayed]) -> bytes:
 def _training(found: Sequence[Portrayed]) -> bytes:
     """Six numbers over the updates of all checkpoints, a line a run."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(10.4, 5.0 + 0.22 * math.ceil(len(found) / 2)), layout="constrained")
+    height = 5.3 + 0.22 * math.ceil(len(found) / 2)
+    figure = Figure(figsize=(10.4, height), layout=ConstrainedLayoutEngine(h_pad=0.1, w_pad=0.08))
     grid = figure.subplots(2, 3).flat
     tables = [[{q.key: q for q in quantities(portrait)} for portrait in entry.portraits] for entry in found]
     for axes, (key, title) in zip(grid, _TRAINED.items(), strict=True):
@@ -195,6 +191,8 @@ def _training(found: Sequence[Portrayed]) -> bytes:
             axes.axhline(0, color="0.2", linewidth=0.9, zorder=1)
         axes.set_title(title, fontsize=10.5, loc="left")
         axes.ticklabel_format(useOffset=False)
+        axes.xaxis.set_major_locator(whole())
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.tick_params(labelsize=9)
         axes.set_xlabel("updates", fontsize=9.5)
         bare(axes)

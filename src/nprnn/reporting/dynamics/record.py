@@ -1,4 +1,4 @@
-"""An analysis as JSON, with every number."""
+"""An analysis as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ NOTE = (
 
 
 def write_analysis_record(
-    found: Sequence[Portrayed], left_out: Sequence[LeftOut], path: Path, command: Sequence[str], env: Mapping[str, Any]
+    found: Sequence[Portrayed],
+    left_out: Sequence[LeftOut],
+    path: Path,
+    command: Sequence[str],
+    env: Mapping[str, Any],
+    *,
+    brief: bool = False,
 ) -> Path:
     """Write an analysis as JSON.
 
@@ -37,6 +43,7 @@ def write_analysis_record(
         path: the file.
         command: what was asked, in words.
         env: what computed it.
+        brief: without the arrays, which have a number for every sample and step.
 
     Returns:
         ``path``.
@@ -50,12 +57,12 @@ def write_analysis_record(
         "command": list(command),
         "env": dict(env),
         "left_out": [entry._asdict() for entry in left_out],
-        "subjects": [_subject(entry) for entry in found],
+        "subjects": [_subject(entry, brief) for entry in found],
     }
-    return put(path, (json.dumps(record, allow_nan=False) + "\n").encode())
+    return put(path, (json.dumps(record, allow_nan=False, indent=1 if brief else None) + "\n").encode())
 
 
-def _subject(found: Portrayed) -> dict[str, Any]:
+def _subject(found: Portrayed, brief: bool) -> dict[str, Any]:
     subject = found.subject
     return {
         "title": subject.title,
@@ -67,12 +74,12 @@ def _subject(found: Portrayed) -> dict[str, Any]:
         "cotangents": subject.cotangents,
         "notices": list(subject.notices),
         **subject.facts,
-        "stages": [_stage(subject, s, p) for s, p in zip(subject.stages, found.portraits, strict=True)],
+        "stages": [_stage(subject, s, p, brief) for s, p in zip(subject.stages, found.portraits, strict=True)],
     }
 
 
-def _stage(subject: Subject, stage: Stage, found: Portrait) -> dict[str, Any]:
-    arrays = {
+def _stage(subject: Subject, stage: Stage, found: Portrait, brief: bool) -> dict[str, Any]:
+    arrays: dict[str, Tensor | None] = {
         "eigenvalues": torch.view_as_real(found.eigenvalues),
         "singular_values": found.singular_values,
         "departure": found.departure,
@@ -102,7 +109,7 @@ def _stage(subject: Subject, stage: Stage, found: Portrait) -> dict[str, Any]:
         },
         "warmup": found.warmup,
         "input_step": found.input_step,
-        "arrays": {name: None if values is None else _nested(values) for name, values in arrays.items()},
+        **({} if brief else {"arrays": {k: None if v is None else _nested(v) for k, v in arrays.items()}}),
         "looked_for_orbits": looked,
         "orbits": orbit_entries(subject, stage, found),
     }

@@ -17,13 +17,14 @@ from nprnn.reporting.sheet import Sheet, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import Locator
 
 # Before and after; the dashes say the same in grey.
 BEFORE: Mapping[str, Any] = {"color": "#0072B2", "linestyle": (0, (4, 1.6))}
 AFTER: Mapping[str, Any] = {"color": "#D55E00", "linestyle": "-"}
 
 # In inches.
-_LEFT, _RIGHT, _GAP = 0.72, 0.18, 0.62
+_LEFT, _RIGHT, _GAP = 0.72, 0.18, 0.8
 _TITLE, _HIGH, _BELOW, _TOP = 0.34, 2.05, 0.62, 0.12
 _WIDTH = 10.4
 # Powers of ten below which one subject's curve is cut where others need less.
@@ -65,12 +66,14 @@ class Column:
         across: name of the axis across.
         up: name of the axis upwards.
         square: whether both axes have the same unit; all such columns share them.
+        least: the least length of the axis upwards: smaller differences are not worth a look, and rounding is smaller.
     """
 
     title: str
     across: str
     up: str
     square: bool = False
+    least: float = 0.0
 
 
 class Rows:
@@ -103,6 +106,8 @@ class Rows:
         bottom = top - _TITLE - 0.26 - _HIGH
         axes = self.sheet.axes(_LEFT + k * (self._wide + _GAP), bottom, self._wide, _HIGH)
         bare(axes)
+        if not column.square:
+            axes.xaxis.set_major_locator(whole())
         axes.tick_params(labelsize=9)
         axes.set_xlabel(column.across, fontsize=9.5)
         axes.set_ylabel(column.up, fontsize=9.5)
@@ -122,24 +127,37 @@ class Rows:
         for k, column in enumerate(self.columns):
             if not column.square:
                 for kind in dict.fromkeys(self.kinds):
-                    self._alike([row[k] for row, own in zip(self.panels, self.kinds, strict=True) if own == kind])
+                    panels = [row[k] for row, own in zip(self.panels, self.kinds, strict=True) if own == kind]
+                    self._alike(panels, column.least)
         square = [axes for row in self.panels for axes, c in zip(row, self.columns, strict=True) if c.square]
         if square:
             reach = max(max(map(abs, (*axes.get_xlim(), *axes.get_ylim()))) for axes in square)
+            # What is reached must fit along the shorter side.
+            shorter = min(self._wide, _HIGH)
             for axes in square:
-                axes.set_ylim(-reach, reach)
-                axes.set_xlim(-reach * self._wide / _HIGH, reach * self._wide / _HIGH)
+                axes.set_ylim(-reach * _HIGH / shorter, reach * _HIGH / shorter)
+                axes.set_xlim(-reach * self._wide / shorter, reach * self._wide / shorter)
         return png(self.sheet.figure)
 
     @staticmethod
-    def _alike(panels: Sequence[Axes]) -> None:
+    def _alike(panels: Sequence[Axes], least: float) -> None:
         for along in ("x", "y"):
             ends = [getattr(axes, f"get_{along}lim")() for axes in panels]
             low, high = min(low for low, _ in ends), max(high for _, high in ends)
             # One that goes far beyond all others must not flatten them.
             low = max(low, min(-_FARTHEST, max(low for low, _ in ends)))
+            short = least - (high - low) if along == "y" else 0.0
+            if short > 0:
+                low, high = low - short / 2, high + short / 2
             for axes in panels:
                 getattr(axes, f"set_{along}lim")(low, high)
+
+
+def whole() -> Locator:
+    """Ticks at whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(6, integer=True)
 
 
 def stage_words(stage: Stage) -> str:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from nprnn.configs import from_record
 from nprnn.dynamics import System
 from nprnn.errors import ConfigError, InputError, NprnnError, RunError
 from nprnn.models import SequenceModel
+from nprnn.reporting.dynamics.sequences import take
 from nprnn.reporting.dynamics.subjects import START, Inputs, Stage, Subject, driven
 from nprnn.reporting.members import clean
 from nprnn.reporting.sheet import plain
 from nprnn.runs import BEST, LAST, PREVIOUS, Run
-from nprnn.tasks import TaskData
 from nprnn.training import TrainConfig, load_data, load_trained, start_model
 
 # In the order of their updates where these are equal.
@@ -67,7 +64,9 @@ def run_subject(
     if (blown := run.diverged()) is not None:
         last = stages[-1].update
         notices.append(f"DIVERGED at update {blown}: the last that can be looked at is update {last}")
-    x, about = _sequences(data, sequences)
+    taken = take(data, sequences)
+    count = taken.x.shape[1]
+    about = f"{count} {taken.name} sequence{'s' if count > 1 else ''}, {taken.words}"
     title = f"{config.model}, {clean(run.config['task'])}, seed {config.seed}"
     facts = {
         "folder": clean(folder.name),
@@ -76,7 +75,7 @@ def run_subject(
         "updates": config.updates,
         "best": next((stage.update for stage in found if "best" in stage.name), None),
     }
-    drive = driven(x, inputs, (x.shape[1], config.hidden), about, seed)
+    drive = driven(taken.x, inputs, (count, config.hidden), about, seed)
     return Subject(
         title,
         "run",
@@ -128,27 +127,3 @@ def _checkpoints(run: Run, config: TrainConfig) -> tuple[list[Stage], list[str]]
         notices.append(f"NOT FINISHED: update {max(stages)} of {config.updates}")
     merged = [Stage(" and ".join(names[k]), k, stages[k].system, stages[k].head) for k in sorted(stages)]
     return merged, notices
-
-
-def _sequences(data: TaskData, count: int) -> tuple[Tensor, str]:
-    """Inputs [T, B, I] of a few sequences, cut to one length, and what they are."""
-    split, name = (data.train, "training") if data.valid is None else (data.valid, "validation")
-    # More are looked at than are taken where lengths differ: the longer ones tell more.
-    batch = split.batch(_spaced(len(split), 4 * count))
-    total = batch.x.shape[1]
-    lengths = torch.full((total,), len(batch.x)) if batch.lengths is None else batch.lengths.long()
-    among, ragged = torch.arange(total), int(lengths.amin()) < int(lengths.amax())
-    if ragged:
-        among = lengths.argsort(descending=True, stable=True)[: -(-total // 2)].sort().values
-    chosen = among[_spaced(len(among), count)]
-    steps = int(lengths[chosen].amin())
-    words = f"{len(chosen)} {name} sequence{'s' if len(chosen) > 1 else ''}, T = {steps}"
-    if ragged:
-        words += ", of the longer half, cut to the shortest of these"
-    return batch.x[:steps, chosen].double(), words
-
-
-def _spaced(total: int, count: int) -> Tensor:
-    """So many places, evenly spaced; all where there are fewer."""
-    # Of no more places than there are, no two are the same.
-    return torch.linspace(0, total - 1, min(count, total)).round().long()

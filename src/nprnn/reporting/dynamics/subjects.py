@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from nprnn.dynamics import System
 from nprnn.errors import ConfigError
-from nprnn.experiments.driving import one_each
 from nprnn.init import find_scheme
+from nprnn.reporting.dynamics.sequences import one_each_of
 from nprnn.seeds import derive
 
 Inputs = Literal["data", "noise", "zero"]
@@ -83,7 +84,15 @@ class Subject:
 
 
 def start_subject(
-    scheme: str, *, hidden: int, draws: int, task: str, length: int, inputs: Inputs = "data", seed: int = 0
+    scheme: str,
+    *,
+    hidden: int,
+    draws: int,
+    task: str,
+    length: int | None = None,
+    inputs: Inputs = "data",
+    data_dir: Path | None = None,
+    seed: int = 0,
 ) -> Subject:
     """A start over draws, each with a sequence of its own, as in ``nprnn.dynamics.growth_table``.
 
@@ -91,27 +100,29 @@ def start_subject(
         scheme: a name of ``nprnn.init.SCHEMES``.
         hidden: H.
         draws: E.
-        task: a made-up task, whose training sequences drive it.
-        length: T.
+        task: whose sequences drive it: the first training sequences of a made-up task, validation sequences of one
+            that reads data.
+        length: T of a made-up task; None is 150.
         inputs: these sequences, noise like them, or nothing.
+        data_dir: where a task that reads data finds them; None is the task's own place.
         seed: of the starts.
 
     Returns:
         The subject.
 
     Raises:
-        ConfigError: unknown scheme or task, a task that reads data, or numbers out of range.
+        ConfigError: unknown scheme or task, or numbers out of range; DataError: its data are not found.
     """
     name = find_scheme(scheme).name
     if hidden < 1 or draws < 1:
         raise ConfigError(f"hidden and draws must be at least 1, got {hidden} and {draws}")
-    x = one_each(task, length, draws).double()
+    x, sequence = one_each_of(task, length, draws, data_dir)
     system = System.start(
         name, hidden, x.shape[-1], ensemble=draws, generator=derive(seed, "dynamics", "start", hidden)
     )
-    about = f"{draws} starts, each with a sequence of its own of {task}, T = {length}"
-    facts = {"task": task, "length": length, "draws": draws}
-    title = f"{name}, {hidden} units"
+    about = f"{draws} starts, each with {sequence}" if draws > 1 else f"1 start, with {sequence}"
+    facts = {"task": task, "length": x.shape[1], "draws": draws}
+    title = f"{name}, {hidden} unit{'s' if hidden > 1 else ''}"
     drive = driven(x, inputs, (draws, 1, hidden), about, seed)
     return Subject(title, "start", name, hidden, (Stage(START, 0, system),), drive, seed=seed, facts=facts)
 

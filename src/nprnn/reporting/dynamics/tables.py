@@ -17,20 +17,21 @@ from nprnn.reporting.tables import Row, as_csv
 _TEN = math.log(10)
 
 
-def analysis_csv(found: Sequence[Portrayed]) -> Mapping[str, str]:
+def analysis_csv(found: Sequence[Portrayed], *, brief: bool = False) -> Mapping[str, str]:
     """What the pictures and tables show.
 
     Args:
         found: subjects with their portraits.
+        brief: only numbers.csv and orbits.csv.
 
     Returns:
         File name to CSV: numbers.csv has a row a quantity, eigenvalues.csv one for each eigenvalue and singular value,
         curves.csv one a step (means, least and greatest over samples; powers of ten where it says log10), units.csv one
-        a unit, exponents.csv one a Lyapunov exponent, orbits.csv one a fixed point or cycle.
+        a unit, exponents.csv one a Lyapunov exponent, orbits.csv one a fixed point or cycle. One without rows is left
+        out.
     """
-    files: dict[str, list[Row]] = {
-        name: [] for name in ("numbers", "eigenvalues", "curves", "units", "exponents", "orbits")
-    }
+    names = ("numbers", "orbits") if brief else ("numbers", "eigenvalues", "curves", "units", "exponents", "orbits")
+    files: dict[str, list[Row]] = {name: [] for name in names}
     for subject, portraits in found:
         for stage, portrait in zip(subject.stages, portraits, strict=True):
             who: Row = {"subject": subject.title, "folder": subject.facts.get("folder", "")}
@@ -43,9 +44,9 @@ def analysis_csv(found: Sequence[Portrayed]) -> Mapping[str, str]:
                 "exponents": _exponents(portrait),
                 "orbits": [_orbit(entry) for entry in orbit_entries(subject, stage, portrait)],
             }
-            for name, some in rows.items():
-                files[name] += [{**who, **row} for row in some]
-    return {f"{name}.csv": as_csv(rows) for name, rows in files.items()}
+            for name in names:
+                files[name] += [{**who, **row} for row in rows[name]]
+    return {f"{name}.csv": as_csv(rows) for name, rows in files.items() if rows}
 
 
 def _numbers(portrait: Portrait) -> list[Row]:

@@ -18,9 +18,7 @@ const Marks = (() => {
         const place = [0.5 * f.size, 0.94 * f.size];
         labels.put(`${name}: every state here`, `set-name ${kind}`, [[f.x(place), f.y(place)]]);
       } else if (orbit.dimension === 1) {
-        const far = 4 * (f.high - f.low + length(orbit.points[0]));
-        const ends = orbit.ends.map((end, k) =>
-          end || orbit.points[0].map((x, i) => x + (k ? far : -far) * orbit.direction[i]));
+        const ends = reach(f, orbit);
         const d = line(f, ends);
         shapes.push(`<path class="set ${kind}" d="${d}"/><path class="set-core ${kind}" d="${d}"/>`);
         const middle = [0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8].map((share) => share * 2).flatMap((share) => {
@@ -35,6 +33,24 @@ const Marks = (() => {
       }
     }
     return shapes.join("");
+  }
+
+  /** The ends of a line of orbits, beyond the window where it has none. */
+  function reach(f, orbit) {
+    const far = 4 * (f.high - f.low + length(orbit.points[0]));
+    return orbit.ends.map((end, k) =>
+      end || orbit.points[0].map((x, i) => x + (k ? far : -far) * orbit.direction[i]));
+  }
+
+  /** Keep the labels that are still to come off the lines. */
+  function keepFree(f, { points, cycles }, labels) {
+    for (const orbit of [...points, ...cycles].filter((o) => o.dimension === 1)) {
+      const visible = cut(f, reach(f, orbit));
+      if (!visible) continue;
+      const [[x, y], [u, v]] = visible.map((h) => [f.x(h), f.y(h)]);
+      const count = Math.ceil(Math.hypot(u - x, v - y) / 8);
+      for (let k = 0; k <= count; k++) labels.keepFree(x + (k / count) * (u - x), y + (k / count) * (v - y), 4);
+    }
   }
 
   /** A segment cut to the window, or null. */
@@ -96,5 +112,5 @@ const Marks = (() => {
     return ring;
   }
 
-  return { sets, singles, glyph };
+  return { sets, singles, keepFree, glyph };
 })();

@@ -29,6 +29,7 @@ const Plane = (() => {
       path, found,
       cross(f, view),
     ];
+    Marks.keepFree(f, view, labels);
     regionNames(f, view, labels);
     const [side, edge] = [f.width, f.width - 1];
     return `<svg viewBox="0 0 ${side} ${side}" width="${side}" height="${side}" aria-hidden="true">` +

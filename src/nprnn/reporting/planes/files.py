@@ -1,4 +1,4 @@
-"""The files of an experiment on planes: its page in two forms, pictures, tables."""
+"""The files of an experiment on planes: its page in two forms, pictures, tables, the explorer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 from nprnn.experiments.planes import PlanesFindings
 from nprnn.reporting.experiment_page import write_page
-from nprnn.reporting.planes.page import planes_blocks, planes_pictures
+from nprnn.reporting.explorer import write_explorer
+from nprnn.reporting.planes.page import EXPLORER, planes_blocks, planes_pictures
 from nprnn.reporting.planes.tables import planes_csv
 
 
 def write_planes(findings: PlanesFindings, folder: Path, command: Sequence[str]) -> list[Path]:
-    """Write the files of findings: ``write_page`` of their page.
+    """Write the files of findings: ``write_page`` of their page, and the explorer that it leads to.
 
     Args:
         findings: of the experiment.
@@ -21,4 +22,5 @@ def write_planes(findings: PlanesFindings, folder: Path, command: Sequence[str])
         command: what redoes it, word by word.
     """
     blocks = planes_blocks(findings, shlex.join(command))
-    return write_page(folder, blocks, planes_pictures(findings), planes_csv(findings))
+    written = write_page(folder, blocks, planes_pictures(findings), planes_csv(findings))
+    return [*written, write_explorer(folder / EXPLORER)]

@@ -6,7 +6,7 @@ import math
 
 from nprnn.dynamics import GrowthRow
 from nprnn.experiments.planes import PlanesFindings
-from nprnn.reporting.blocks import Block, Bullets, Heading, Notice, Paragraph, Picture, Table
+from nprnn.reporting.blocks import Block, Bullets, Heading, Link, Notice, Paragraph, Picture, Table
 from nprnn.reporting.experiment_page import how_to_redo, what_computed_it
 from nprnn.reporting.factors import near, ten
 from nprnn.reporting.planes import prose
@@ -15,6 +15,13 @@ from nprnn.reporting.planes.portraits import plane_picture
 from nprnn.reporting.planes.tables import planes_csv
 from nprnn.reporting.planes.turns import turn_picture
 from nprnn.reporting.planes.words import NOTHING, fixed_words, times, verdict_word
+
+# The explorer, beside the page.
+EXPLORER = "explorer.html"
+_BY_HAND = (
+    "A page that runs in a browser has both readings side by side, with sliders for eigenvalues, angles and biases; "
+    "nprnn explore writes it too. Where its text is shown instead, save it first."
+)
 
 
 def planes_pictures(findings: PlanesFindings) -> dict[str, bytes]:
@@ -44,6 +51,8 @@ def planes_blocks(findings: PlanesFindings, command: str) -> list[Block]:
         Picture("planes", f"Phase planes: {experiment.title}", prose.planes_caption(findings)),
         _fates(findings),
         Paragraph(prose.RAYS),
+        Paragraph(_BY_HAND),
+        Link("Two units, to be moved by hand", EXPLORER),
         Heading("Why: the signs of the leading eigenvector"),
         Paragraph(prose.signs(findings)),
         Picture("turns", "Growth by the angle of the leading eigenvector", prose.turns_caption(findings)),
@@ -53,7 +62,7 @@ def planes_blocks(findings: PlanesFindings, command: str) -> list[Block]:
     ]
     if findings.numbers:
         blocks += [Heading("Against what was expected", 3), Paragraph(prose.EXPECTED), _expected(findings)]
-    blocks += [Heading("All starts", 3), _rows(findings), Paragraph(prose.columns(findings)), _starts(findings)]
+    blocks += [Heading("All starts", 3), *_rows(findings), Paragraph(prose.columns(findings)), _starts(findings)]
     blocks.append(Heading("What differs from the paper"))
     blocks += [Bullets(experiment.differs)] if experiment.differs else []
     blocks += how_to_redo(command, experiment.takes, "The numbers in full", planes_csv(findings))
@@ -96,10 +105,13 @@ def _expected(findings: PlanesFindings) -> Table:
     return Table(columns, rows, ("start", "number", "outcome", "who says so"))
 
 
-def _rows(findings: PlanesFindings) -> Table:
+def _rows(findings: PlanesFindings) -> list[Table]:
+    """Two tables of the same rows: all columns in one are wider than a page."""
     columns = ["start", "N", "growth per step (least to greatest)", "far", "left", "vanished", "states", "on", "dead"]
     columns += ["ρ(W)", "‖W‖", "non-normal", "ρ(D W)"]
-    return Table(columns, [_row(row) for row in findings.rows], ("start",))
+    cells = [_row(row) for row in findings.rows]
+    halves = ([0, 1, 2, 3, 4, 5], [0, 1, *range(6, len(columns))])
+    return [Table([columns[k] for k in half], [[row[k] for k in half] for row in cells], ("start",)) for half in halves]
 
 
 def _row(row: GrowthRow) -> tuple[str, ...]:
