@@ -48,7 +48,7 @@ from nprnn.reporting.dynamics import (
     start_subject,
     told_apart,
 )
-from nprnn.reporting.dynamics.page import analysis_blocks
+from nprnn.reporting.dynamics.page import about, analysis_blocks
 from nprnn.reporting.dynamics.rows import spread
 from nprnn.reporting.dynamics.sequences import take
 from nprnn.reporting.dynamics.tables import analysis_csv
@@ -308,6 +308,29 @@ def test_stages_are_the_checkpoints_by_update(tmp_path: Path) -> None:
     assert subject.facts["folder"] == folder.name
     assert subject.notices == ()
     assert subject.title == "np-RNN, addition, seed 0"
+
+
+def test_snapshots_are_stages_of_the_pictures_and_not_of_the_tables(tmp_path: Path) -> None:
+    folder = trained(tmp_path, eval_every=3, snapshots=4)
+    subject = run_subject(folder)
+    updates = [stage.update for stage in subject.stages]
+    assert {0, 6, 12, 18, 24} <= set(updates)
+    assert updates == sorted(updates)
+    kept = {stage.update for stage in subject.stages if not stage.told}
+    assert kept
+    assert kept <= {6, 12, 18}
+    for update in (6, 12, 18, 24):
+        [stage] = [s for s in subject.stages if s.update == update]
+        weights = System.of(load_trained(folder, f"snapshot-{update:09d}.safetensors").model)
+        assert torch.equal(stage.system.weight_hh, weights.weight_hh)
+    found = portraits(subject)
+    assert len(numbers_table(found).columns) == 1 + len(updates) - len(kept)
+    plural = "s" if len(kept) > 1 else ""
+    assert f"{len(kept)} snapshot{plural} in between" in about(found)
+    assert "training" in analysis_pictures([found])
+    damage(folder / "snapshot-000000012.safetensors")
+    again = run_subject(folder)
+    assert any("LEFT OUT, snapshot-000000012" in told for told in again.notices)
 
 
 @pytest.mark.parametrize("name", SCHEMES)

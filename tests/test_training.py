@@ -321,6 +321,7 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
         ({"truncate": 0}, "truncate must be at least 1"),
         ({"loss_at": "first"}, "loss_at must be"),
         ({"clip_by": "size"}, "clip_by must be 'norm' or 'value'"),
+        ({"snapshots": -1}, "snapshots must be 0 or more"),
         ({"fan": "out"}, "fan must be 'hidden' or 'in'"),
     ],
 )
@@ -463,6 +464,37 @@ def test_dropout_keeps_the_mean() -> None:
     later = dropout_factors([(config, 1)], batch, for_each_step=True)
     assert later.shape == (1, 5, 40, 500)
     assert not torch.equal(later[0, 0], first)
+
+
+@pytest.mark.parametrize(("updates", "every", "count"), [(24, 6, 2), (24, 5, 3), (24, 6, 100), (7, 50, 3), (24, 6, 0)])
+def test_snapshots_stand_evenly_at_evaluations(tmp_path: Path, updates: int, every: int, count: int) -> None:
+    config = dataclasses.replace(CONFIG, updates=updates, eval_every=every, snapshots=count)
+    run, data = new_run(tmp_path, config)
+    train(config, data, run)
+    evaluated = [record["update"] for record in run.records()]
+    places = [updates * k / count for k in range(1, count + 1)]
+    wanted = sorted({next(update for update in evaluated if update >= place) for place in places})
+    assert list(run.snapshots()) == wanted
+    assert len(wanted) == min(count, len(evaluated))
+    if wanted:
+        last = run.read_checkpoint(run.snapshots()[updates])
+        assert last is not None
+        assert torch.equal(last.tensors["model.rnn.weight_hh_l0"], load_trained(run.folder).model.rnn.weight_hh_l0)
+
+
+def test_snapshots_past_the_checkpoint_are_made_again(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, snapshots=4)
+    run, data = new_run(tmp_path, config)
+    train(config, data, run, stop_after=12)
+    late = run.folder / "snapshot-000000018.safetensors"
+    late.write_bytes(b"of another try")
+    (run.folder / ".snapshot-000000012.safetensors.xyz").write_bytes(b"half")
+    run.resume()
+    assert list(run.snapshots()) == [6, 12]
+    assert not list(run.folder.glob(".snapshot-*"))
+    train(config, data, run)
+    assert list(run.snapshots()) == [6, 12, 18, 24]
+    assert "snapshots" not in as_record(TrainConfig())
 
 
 def test_a_slip_is_put_into_the_start_alone_and_older_runs_keep_their_identity() -> None:

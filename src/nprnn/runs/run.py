@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ BEST = "best.safetensors"
 DIVERGED = "diverged.json"
 # All that is written here while training; what a killed process left half-written of it is removed on resume.
 _WRITTEN = ("config.json", "env.json", "metrics.jsonl", LAST, PREVIOUS, BEST, DIVERGED, "curve.png")
+_SNAPSHOT = re.compile(r"snapshot-(\d{9,})\.safetensors")
 # Never through a link: a run folder may be a stranger's. (Not every system knows these.)
 _CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -139,8 +141,17 @@ class Run:
         """Replace the weights that did best."""
         self.write(BEST, pack(checkpoint))
 
+    def save_snapshot(self, checkpoint: Checkpoint) -> None:
+        """Keep weights of this moment beside those of others."""
+        self.write(f"snapshot-{checkpoint.update:09d}.safetensors", pack(checkpoint))
+
+    def snapshots(self) -> dict[int, str]:
+        """The names of the kept weights by their update, in order."""
+        found = {path.name: _SNAPSHOT.fullmatch(path.name) for path in self.folder.glob("snapshot-*")}
+        return dict(sorted((int(match[1]), name) for name, match in found.items() if match))
+
     def read_checkpoint(self, name: str) -> Checkpoint | None:
-        """A checkpoint of the folder, ``LAST`` or ``BEST``; None if there is none.
+        """A checkpoint of the folder, ``LAST``, ``BEST`` or a snapshot; None if there is none.
 
         Raises:
             RunError: a damaged file.
@@ -151,13 +162,13 @@ class Run:
     def resume(self) -> Checkpoint | None:
         """The checkpoint to go on from: the last, or the one before if that is damaged; None for a fresh start.
 
-        Records past it are dropped: they will be made again. So are half-written files of a process that was killed,
-        and the note that an earlier try diverged.
+        Records and snapshots past it are dropped: they will be made again. So are half-written files of a process
+        that was killed, and the note that an earlier try diverged.
 
         Raises:
             RunError: all checkpoints are damaged.
         """
-        for name in _WRITTEN:
+        for name in (*_WRITTEN, "snapshot-*"):
             for litter in self.folder.glob(f".{name}.*"):
                 with self._writing(litter.name):
                     litter.unlink()
@@ -165,6 +176,10 @@ class Run:
             path.unlink(missing_ok=True)
         checkpoint, self.notice = self._newest()
         self.saved = checkpoint.update if checkpoint else 0
+        for update, name in self.snapshots().items():
+            if update > self.saved:
+                with self._writing(name) as path:
+                    path.unlink()
         records = self.records()
         kept = [record for record in records if record["update"] <= self.saved]
         if len(kept) < len(records) or self._cut_short():

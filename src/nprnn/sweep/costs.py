@@ -40,7 +40,8 @@ def judging(config: TrainConfig, facts: TaskFacts) -> int:
 
 def disk(config: TrainConfig, facts: TaskFacts) -> int:
     """Bytes of a finished run folder."""
-    checkpoints = _FILES_KEPT * _FLOAT * parameters(config, facts) * (1 + _slots(config))
+    kept = _FILES_KEPT * (1 + _slots(config)) + config.snapshots
+    checkpoints = kept * _FLOAT * parameters(config, facts)
     return checkpoints + config.updates // config.eval_every * _RECORD + _SMALL_FILES
 
 

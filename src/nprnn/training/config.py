@@ -47,6 +47,8 @@ class TrainConfig:
             choice is made; ``nprnn eval`` reads it then.
         slip: a mistake of public code to put into the start, for redoing what was published with it: alpha (a
             parenthesis), variance (used as a deviation), both, or none.
+        snapshots: how many times weights are kept along the way, at evaluations evenly spaced over the schedule, for
+            ``nprnn analyse``.
     """
 
     model: str = "np-RNN"
@@ -71,6 +73,7 @@ class TrainConfig:
     eval_every: int = 1000
     withhold_test: bool = field(default=False, metadata=LATER)
     slip: Slip = field(default="none", metadata=LATER)
+    snapshots: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         # The registered spelling, so that one model has one name in records and folders.
@@ -91,8 +94,9 @@ class TrainConfig:
                 raise ConfigError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
         if not (math.isfinite(self.clip) and self.clip >= 0):
             raise ConfigError(f"clip must be a finite number, 0 for none, got {self.clip}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be 0 or more, got {self.seed}")
+        for name in ("seed", "snapshots"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if any(not 0 < f < 1 for f in self.cool_at) or list(self.cool_at) != sorted(self.cool_at):
             raise ConfigError(f"cool_at must be rising fractions between 0 and 1, got {self.cool_at}")
         if self.slip != "none" and self.model == "LSTM":
@@ -109,6 +113,11 @@ class TrainConfig:
         """The learning rate of the update with that number, the first being 0."""
         cooled = sum(update >= round(fraction * self.updates) for fraction in self.cool_at)
         return self.lr / self.cool_by**cooled
+
+    def keeps_snapshot(self, update: int) -> bool:
+        """Whether the evaluation after so many updates is the first at or past one of the evenly spaced places."""
+        before = max(0, update - 1) // self.eval_every * self.eval_every
+        return update * self.snapshots // self.updates > before * self.snapshots // self.updates
 
     def next_lr_change(self, update: int) -> int:
         """The first update after that one with another learning rate; the end of the schedule if there is none."""

@@ -142,6 +142,8 @@ class Seat:
             if is_better(value, self.best, data.objective.higher_is_better):
                 run.save_best(Checkpoint(self._weights(), self.done, {}))
                 self.best = value
+        if config.keeps_snapshot(self.done):
+            run.save_snapshot(Checkpoint(self._weights(), self.done, {}))
         run.append(record)
         self.window = Window()
         self.checkpoint(optimizer)

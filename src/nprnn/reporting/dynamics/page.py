@@ -117,7 +117,10 @@ def about(entry: Portrayed) -> str:
     words = f"{subject.title}: {subject.drive.about}"
     if subject.kind == "start":
         return words
-    stages = "; ".join(stage_words(stage) for stage in subject.stages)
+    told = [stage_words(stage) for stage in subject.stages if stage.told]
+    if snapshots := len(subject.stages) - len(told):
+        told.append(f"{snapshots} snapshot{'s' if snapshots > 1 else ''} in between")
+    stages = "; ".join(told)
     gradients = f"{subject.cotangents} gradient{'s' if subject.cotangents > 1 else ''} each"
     return f"{words}, {gradients}; {subject.facts['folder']}: {stages}"
 
@@ -139,10 +142,10 @@ def beside(found: Sequence[Portrayed]) -> Table:
 
 
 def numbers_table(entry: Portrayed) -> Table:
-    """A row a quantity that is defined at some stage, a column a stage."""
-    stages = entry.subject.stages
-    names = [stage_words(stage) for stage in stages] if len(stages) > 1 else ["mean (least to greatest)"]
-    tables = [quantities(portrait) for portrait in entry.portraits]
+    """A row a quantity that is defined at some stage, a column a stage that is no snapshot."""
+    pairs = [pair for pair in zip(entry.subject.stages, entry.portraits, strict=True) if pair[0].told]
+    names = [stage_words(stage) for stage, _ in pairs] if len(pairs) > 1 else ["mean (least to greatest)"]
+    tables = [quantities(portrait) for _, portrait in pairs]
     rows = [(cells[0].label, *(cell.text for cell in cells)) for cells in zip(*tables, strict=True)]
     # What is told only of gradients that vanished says nothing where none did.
     rows = [row for row in rows if set(row[1:]) != {NOTHING}]
@@ -161,6 +164,7 @@ def _orbits(found: Sequence[Portrayed]) -> list[Block]:
         rows = [
             row
             for stage, portrait in zip(subject.stages, entry.portraits, strict=True)
+            if stage.told
             for row in orbit_cells(subject, stage, stage_words(stage), portrait)
         ]
         blocks.append(Heading(subject.title, 3))

@@ -9,7 +9,7 @@ from nprnn.dynamics import System
 from nprnn.errors import ConfigError, InputError, NprnnError, RunError
 from nprnn.models import SequenceModel
 from nprnn.reporting.dynamics.sequences import take
-from nprnn.reporting.dynamics.subjects import START, Inputs, Stage, Subject, driven
+from nprnn.reporting.dynamics.subjects import SNAPSHOT, START, Inputs, Stage, Subject, driven
 from nprnn.reporting.members import clean
 from nprnn.reporting.sheet import plain
 from nprnn.runs import BEST, LAST, PREVIOUS, Run
@@ -111,7 +111,7 @@ def _checkpoints(run: Run, config: TrainConfig) -> tuple[list[Stage], list[str]]
     names: dict[int, list[str]] = {}
     stages: dict[int, Stage] = {}
     notices = []
-    for file, name in _CHECKPOINTS:
+    for file, name in (*((file, SNAPSHOT) for file in run.snapshots().values()), *_CHECKPOINTS):
         if not (run.folder / file).exists():
             continue
         try:
@@ -125,5 +125,10 @@ def _checkpoints(run: Run, config: TrainConfig) -> tuple[list[Stage], list[str]]
         notices.append("no checkpoint to be read: only the start is shown")
     elif max(stages) < config.updates:
         notices.append(f"NOT FINISHED: update {max(stages)} of {config.updates}")
-    merged = [Stage(" and ".join(names[k]), k, stages[k].system, stages[k].head) for k in sorted(stages)]
+    merged = [Stage(_told(names[k]), k, stages[k].system, stages[k].head) for k in sorted(stages)]
     return merged, notices
+
+
+def _told(names: list[str]) -> str:
+    """What a stage is: a snapshot only where it is nothing else."""
+    return " and ".join([name for name in names if name != SNAPSHOT] or [SNAPSHOT])

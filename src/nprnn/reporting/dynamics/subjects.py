@@ -20,12 +20,15 @@ Inputs = Literal["data", "noise", "zero"]
 START = "start"
 
 
+SNAPSHOT = "snapshot"
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """A network at a moment.
 
     Attributes:
-        name: start, previous, best, last, or several of these where they are the same update.
+        name: start, snapshot, previous, best, last, or several of the latter where they are the same update.
         update: updates it has had.
         system: the network; E of them for a start over draws.
         head: weight [O, H] and bias [O] of the output, or None.
@@ -35,6 +38,11 @@ class Stage:
     update: int
     system: System
     head: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether tables have it: snapshots, of which there may be many, are for the pictures over training."""
+        return self.name != SNAPSHOT
 
 
 @dataclass(frozen=True, eq=False)
