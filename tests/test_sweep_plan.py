@@ -199,7 +199,7 @@ def test_ten_million_members_are_refused_at_once(tmp_path: Path) -> None:
     began = time.perf_counter()
     with pytest.raises(ConfigError, match=r"1,000,000,000,000,000 members .*--max-members 1000000000000000"):
         expand(read_sweep(path))
-    assert time.perf_counter() - began < 0.2
+    assert time.perf_counter() - began < 5
 
 
 GRIDS = st.dictionaries(
