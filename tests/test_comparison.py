@@ -422,3 +422,17 @@ def test_the_flattering_reading_is_read_where_it_is_asked_for() -> None:
     assert values[BEST_ON_TEST] == pytest.approx((60,))
     assert values[CHOSEN] == values[FINAL] == pytest.approx((30,))
     assert BEST_ON_TEST not in conclude_comparison(record, tiny()).bars["np-RNN"][5].values
+
+
+def test_a_bar_is_not_judged_while_some_of_its_runs_go_on() -> None:
+    record = made_up({("np-RNN", 5): [0.5], ("identity", 5): [0.1, 0.1]})
+    record.runs[1] = record.runs[1]._replace(state="diverged")
+    record.runs[2] = record.runs[2]._replace(state="not finished")
+    found = conclude_comparison(record, tiny())
+    assert found.bars["identity"][5].n == 1
+    assert not found.bars["identity"][5].complete
+    assert [verdict.outcome for verdict in found.verdicts] == [None, None], "diverged runs end first"
+    assert conclude_comparison(made_up({("np-RNN", 5): [0.5]}), tiny()).bars["np-RNN"][5].outcome == "PASS"
+    record.runs[0] = record.runs[0]._replace(seed=7)
+    record.runs.append(record.runs[0]._replace(seed=8, state="not finished"))
+    assert conclude_comparison(record, tiny()).bars["np-RNN"][5].outcome is None

@@ -50,6 +50,11 @@ class Bar:
         """Runs that ended."""
         return len(self.seeds)
 
+    @property
+    def complete(self) -> bool:
+        """Whether all that began has ended: runs that diverge end first, and alone would tell too little."""
+        return self.n > 0 and not self.unfinished
+
     def mean(self, reading: str = FINAL) -> float:
         """Over the runs that ended."""
         return statistics.fmean(self.values[reading])
@@ -60,8 +65,8 @@ class Bar:
 
     @property
     def outcome(self) -> Outcome | None:
-        """PASS within the tolerance of the paper's bar; None where there is nothing to compare."""
-        if self.paper is None or not self.n:
+        """PASS within the tolerance of the paper's bar; None where there is nothing to compare, or not yet."""
+        if self.paper is None or not self.complete:
             return None
         return "PASS" if abs(self.mean() - self.paper) <= self.tolerance else "MISS"
 
@@ -96,7 +101,7 @@ class ClaimVerdict:
     Attributes:
         claim: the claim.
         asked: at each of its values that was run.
-        missing: its values that were not.
+        missing: its values that were not, or not to the end.
     """
 
     claim: Claim
@@ -211,7 +216,7 @@ def _verdict(claim: Claim, bars: Mapping[str, Mapping[int, Bar]]) -> ClaimVerdic
 
 def _measured(bars: Mapping[str, Mapping[int, Bar]], name: str, at: int) -> Bar | None:
     bar = bars[name].get(at)
-    return bar if bar is not None and bar.n else None
+    return bar if bar is not None and bar.complete else None
 
 
 def _ask(claim: Claim, bar: Bar, rivals: Sequence[Bar]) -> Asked:
