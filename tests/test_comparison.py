@@ -18,6 +18,7 @@ from nprnn.experiments.comparison import (
     FINAL,
     Comparison,
     ComparisonRecord,
+    Ranking,
     Trained,
     carry_out_comparison,
     conclude_comparison,
@@ -190,6 +191,9 @@ def test_scales_cut_lengths_and_seeds_and_never_updates(key: str, scale: str) ->
         (TINY.replace('name = "identity"', 'name = "np-RNN"'), "different names"),
         (TINY.replace("at = [4]", 'at = ["four"]'), "at"),
         (TINY + "\n[[scales.half]]\nat = [5]\nseeds = [0]\nsettings = { updates = 30 }\n", "two settings"),
+        (TINY.replace("of = 100", "of = 100\nchoose = [5, 6]"), r"choose needs bars .* none at \[6\]"),
+        (TINY.replace("of = 100", "of = 100\nchoose = [5, 5]"), "once"),
+        (TINY.replace("of = 100", "of = 100\nchoose = [5]").replace("valid_size = 20", "valid_size = 0"), "valid_size"),
         ("[[", "not TOML"),
     ],
 )
@@ -239,7 +243,8 @@ def test_what_the_record_has_is_never_trained_again(copy: Places) -> None:
 
 def test_words_and_batches_may_change_and_nothing_that_is_judged(copy: Places) -> None:
     copy.carry_out(tiny(TINY.replace("np-RNN is ahead", "np-RNN leads")))
-    for old, new in (("beyond = 5", "beyond = 4"), ("tolerance = 10", "tolerance = 20"), ("lr = 0.01", "lr = 0.02")):
+    judged = [("beyond = 5", "beyond = 4"), ("tolerance = 10", "tolerance = 20"), ("lr = 0.01", "lr = 0.02")]
+    for old, new in [*judged, ("of = 100", "of = 100\nchoose = [5]")]:
         with pytest.raises(RunError, match="another version"):
             copy.carry_out(tiny(TINY.replace(old, new)))
     with pytest.raises(RunError, match="scale paper"):
@@ -436,3 +441,85 @@ def test_a_bar_is_not_judged_while_some_of_its_runs_go_on() -> None:
     record.runs[0] = record.runs[0]._replace(seed=7)
     record.runs.append(record.runs[0]._replace(seed=8, state="not finished"))
     assert conclude_comparison(record, tiny()).bars["np-RNN"][5].outcome is None
+
+
+CHOOSING = TINY.replace("of = 100", "of = 100\nchoose = [5, 7]").replace(
+    "np-RNN = [50, 40]", "np-RNN = [50, 40]\nidentity = [50, 40]"
+)
+
+
+def judged(values: dict[tuple[str, int], list[float]], test: float = 0.5) -> ComparisonRecord:
+    """A record whose runs end with these shares on validation, all with the same on the test set."""
+    record = made_up(values)
+    record.columns = ["valid mse", "valid within_0.04", "test mse", "test within_0.04"]
+    for run, share in zip(record.runs, (s for shares in values.values() for s in shares), strict=True):
+        # Halfway it was at the paper's bars, and best by the error: the last iterate is what counts.
+        run.evaluations[:] = [[10, 0.1, 0.01, 0.5, 0.01, test], [20, 0.1, 0.5, share, 0.5, test]]
+    return record
+
+
+def test_the_nearest_reading_is_chosen_by_the_last_iterates_on_validation() -> None:
+    values = {("np-RNN", 5): [0.4, 0.5, 0.3], ("np-RNN", 7): [0.6], ("identity", 5): [0.52], ("identity", 7): [0.3]}
+    ranking = conclude_comparison(judged(values), tiny(CHOOSING)).ranking
+    assert ranking.nearest == "identity"
+    assert ranking.places() == {"identity": 1, "np-RNN": 2}
+    assert [one.distance for one in ranking.ranked] == pytest.approx([(2 + 10) / 2, (10 + 20) / 2])
+    five, seven = ranking.ranked[1].near
+    assert (five.at, five.seeds, five.paper, five.distance) == (5, (0, 1, 2), 50, pytest.approx(10))
+    assert five.values == pytest.approx((40, 50, 30))
+    assert seven.mean == pytest.approx(60)
+    assert not ranking.lacking
+
+
+def test_the_test_set_plays_no_part_in_the_choice() -> None:
+    values = {("np-RNN", 5): [0.4], ("np-RNN", 7): [0.4], ("identity", 5): [0.3], ("identity", 7): [0.3]}
+    chosen = [conclude_comparison(judged(values, test), tiny(CHOOSING)) for test in (0.0, 0.5)]
+    assert chosen[0].bars != chosen[1].bars
+    assert chosen[0].ranking == chosen[1].ranking
+    # Nor do bars at values that are not chosen at.
+    at_five = tiny(CHOOSING.replace("choose = [5, 7]", "choose = [5]"))
+    far = {**values, ("np-RNN", 7): [0.0]}
+    assert conclude_comparison(judged(far), at_five).ranking == conclude_comparison(judged(values), at_five).ranking
+    assert conclude_comparison(judged(far), tiny(CHOOSING)).ranking != chosen[0].ranking
+
+
+def test_a_run_that_diverged_counts_nothing_in_the_choice() -> None:
+    record = judged({("np-RNN", 5): [0.4, 0.5], ("np-RNN", 7): [0.4]})
+    record.runs[1] = record.runs[1]._replace(state="diverged", evaluations=[])
+    [found] = conclude_comparison(record, tiny(CHOOSING)).ranking.ranked
+    assert found.near[0].values == (pytest.approx(40), 0)
+    assert found.distance == pytest.approx((30 + 0) / 2)
+
+
+def test_a_series_that_lacks_a_value_is_not_ranked() -> None:
+    values = {("np-RNN", 5): [0.5], ("np-RNN", 7): [0.4], ("identity", 5): [0.5], ("identity", 7): [0.4]}
+    record = judged(values)
+    record.runs[1] = record.runs[1]._replace(state="not finished")
+    ranking = conclude_comparison(record, tiny(CHOOSING)).ranking
+    assert [one.series for one in ranking.ranked] == ["identity"]
+    assert ranking.lacking == {"np-RNN": (7,)}
+    # Of equals, the first of the file.
+    assert conclude_comparison(judged(values), tiny(CHOOSING)).ranking.nearest == "np-RNN"
+    # A series without a bar of the paper's has no distance.
+    alone = tiny(CHOOSING.replace("identity = [50, 40]", ""))
+    assert conclude_comparison(judged(values), alone).ranking.places() == {"np-RNN": 1}
+
+
+def test_nothing_is_chosen_where_no_choice_is_asked_and_by_runs_that_were_cut() -> None:
+    record = judged({("np-RNN", 5): [0.5], ("np-RNN", 7): [0.4]})
+    assert conclude_comparison(record, tiny()).ranking == Ranking()
+    record.scale = "quick"
+    assert conclude_comparison(record, tiny(CHOOSING)).ranking == Ranking()
+    assert Ranking().nearest is None
+
+
+def test_the_readings_are_chosen_at_two_lengths_and_named_by_their_factors() -> None:
+    readings = find_experiment("readings")
+    assert isinstance(readings, Comparison)
+    assert readings.choose == (150, 300)
+    assert readings.cross == ("marks", "fan", "clip_by")
+    factors = [readings.factors(series) for series in readings.series]
+    assert len(set(factors)) == len(readings.series) == 32
+    assert factors[0] == ("np-RNN", "uniform", "hidden", "norm")
+    assert factors[-1] == ("np-RNN-N2", "schmidt", "in", "value")
+    assert tiny().factors(tiny().series[1]) == ("identity",)

@@ -9,6 +9,9 @@ from nprnn.experiments.comparison.findings import ClaimVerdict as ClaimVerdict
 from nprnn.experiments.comparison.findings import ComparisonFindings as ComparisonFindings
 from nprnn.experiments.comparison.findings import conclude_comparison as conclude_comparison
 from nprnn.experiments.comparison.procedure import carry_out_comparison as carry_out_comparison
+from nprnn.experiments.comparison.ranking import Near as Near
+from nprnn.experiments.comparison.ranking import Ranked as Ranked
+from nprnn.experiments.comparison.ranking import Ranking as Ranking
 from nprnn.experiments.comparison.reading import parse_comparison as parse_comparison
 from nprnn.experiments.comparison.record import ComparisonRecord as ComparisonRecord
 from nprnn.experiments.comparison.record import Trained as Trained

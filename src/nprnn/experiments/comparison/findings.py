@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from nprnn.experiments.comparison.ranking import Ranking, rank
 from nprnn.experiments.comparison.record import ComparisonRecord, Trained
 from nprnn.experiments.comparison.spec import Claim, Comparison
 from nprnn.experiments.findings import Interval
@@ -128,6 +129,7 @@ class ComparisonFindings:
         bars: by series, then value; those of which no run has begun are left out.
         verdicts: of the claims.
         constant: what a constant answer scores.
+        ranking: the series by their distance from the paper's bars; empty where nothing is chosen.
     """
 
     experiment: Comparison
@@ -136,6 +138,7 @@ class ComparisonFindings:
     bars: Mapping[str, Mapping[int, Bar]]
     verdicts: tuple[ClaimVerdict, ...]
     constant: float
+    ranking: Ranking
 
     @property
     def readings(self) -> tuple[str, ...]:
@@ -180,7 +183,8 @@ def conclude_comparison(record: ComparisonRecord, experiment: Comparison) -> Com
         values |= set(paper.at)
     verdicts = tuple(_verdict(claim, bars) for claim in experiment.claims)
     constant = experiment.of * record.baseline.get(experiment.metric, 0.0)
-    return ComparisonFindings(experiment, record, tuple(sorted(values)), bars, verdicts, constant)
+    shown, ranking = tuple(sorted(values)), rank(record, experiment)
+    return ComparisonFindings(experiment, record, shown, bars, verdicts, constant, ranking)
 
 
 def _read(record: ComparisonRecord, experiment: Comparison, run: Trained) -> dict[str, float]:

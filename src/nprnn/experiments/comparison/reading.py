@@ -48,9 +48,11 @@ def comparison_from(key: str, found: dict[str, Any], text: str) -> Comparison:
         paper=_published(tables["paper"], [one.name for one in series]),
         claims=tuple(filled(Claim, entry) for entry in lists["claims"]),
         takes=tables["takes"],
+        cross=tuple(tables["cross"]),
         text=text,
     )
     _check_names(comparison)
+    _check_choice(comparison)
     for batches in comparison.scales.values():
         for batch in batches:
             for value in batch.at:
@@ -80,6 +82,7 @@ class _Plain:
     counted: str
     differs: tuple[str, ...]
     flattering: bool = False
+    choose: tuple[int, ...] = ()
 
 
 def _published(found: dict[str, Any], series: Sequence[str]) -> Published | None:
@@ -128,3 +131,16 @@ def _check_names(comparison: Comparison) -> None:
     for claim in comparison.claims:
         if bool(claim.worse) == (claim.above is not None or claim.below is not None):
             raise ConfigError(f"the claim {claim.says!r} needs worse, or above or below, and not both")
+
+
+def _check_choice(comparison: Comparison) -> None:
+    """A choice is by distances from the paper's bars, on validation sets."""
+    choose, published = comparison.choose, comparison.paper.at if comparison.paper else ()
+    if len(set(choose)) < len(choose):
+        raise ConfigError(f"choose names each value once, got {list(choose)}")
+    if lacking := [at for at in choose if at not in published]:
+        raise ConfigError(f"choose needs bars of the paper at its values; there are none at {lacking}")
+    trained = [one.settings for one in comparison.series]
+    trained += [batch.settings for batches in comparison.scales.values() for batch in batches]
+    if choose and any(settings.get("valid_size") == 0 for settings in (comparison.settings, *trained)):
+        raise ConfigError("choose is by validation sets: valid_size must be more than 0")

@@ -112,6 +112,9 @@ class Comparison:
         claims: what is said of the bars.
         takes: scale to time and memory, as measured.
         flattering: also read the evaluation that is best on the test set, as some of those do who are compared with.
+        choose: values of the axis at which the series nearest to the paper is chosen, on validation sets; empty where
+            nothing is chosen.
+        cross: settings whose values were crossed with the series of the file.
         text: its file's content.
     """
 
@@ -132,10 +135,12 @@ class Comparison:
     takes: Mapping[str, str]
     text: str = field(repr=False)
     flattering: bool = False
+    choose: tuple[int, ...] = ()
+    cross: tuple[str, ...] = ()
 
     def asks_the_same(self, other: Comparison) -> bool:
         """Whether two versions of a file train alike and are judged alike; batches may come, and words may change."""
-        names = ("key", "task", "axis", "metric", "of", "settings", "series", "paper")
+        names = ("key", "task", "axis", "metric", "of", "settings", "series", "paper", "choose")
         judged = [[replace(claim, says="", source="") for claim in one.claims] for one in (self, other)]
         return judged[0] == judged[1] and all(getattr(self, name) == getattr(other, name) for name in names)
 
@@ -147,6 +152,11 @@ class Comparison:
         """How many runs there are at a scale; 0 where it has none."""
         batches = self.scales.get(scale, ())
         return sum(len(batch.at) * len(batch.seeds) * len(self.of_batch(batch)) for batch in batches)
+
+    def factors(self, series: Series) -> tuple[str, ...]:
+        """What the name of a series is made of: its name in the file, and its value of each crossed setting."""
+        values = [str(series.settings[name]) for name in self.cross]
+        return (series.name.removesuffix("".join(f", {value}" for value in values)), *values)
 
     def of_batch(self, batch: Batch) -> tuple[Series, ...]:
         """The series that a batch runs."""
