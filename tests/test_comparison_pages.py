@@ -20,6 +20,7 @@ from markdown_it import MarkdownIt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -28,6 +29,7 @@ from conftest import ROOT
 from nprnn.errors import DataError, RunError
 from nprnn.experiments import find_experiment
 from nprnn.experiments.comparison import (
+    FINAL,
     READINGS,
     Comparison,
     ComparisonFindings,
@@ -37,7 +39,7 @@ from nprnn.experiments.comparison import (
     parse_comparison,
 )
 from nprnn.experiments.comparison.record import State
-from nprnn.experiments.comparison.spec import Series
+from nprnn.experiments.comparison.spec import Batch, Series
 from nprnn.experiments.spec import Scale
 from nprnn.reporting import summary
 from nprnn.reporting.blocks import as_html, as_markdown
@@ -45,10 +47,13 @@ from nprnn.reporting.comparison import (
     bars,
     comparison_blocks,
     comparison_csv,
+    comparison_pictures,
     comparisons_in,
     curves,
+    families,
     reasons_in,
     reproduction_page,
+    rows,
     write_comparison,
 )
 from nprnn.reporting.comparison.looks import looks
@@ -263,7 +268,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         kept.append(figure)
         return PNG
 
-    for module in (bars, curves):
+    for module in (bars, curves, families, rows):
         monkeypatch.setattr(module, "png", keep)
     return kept
 
@@ -693,6 +698,218 @@ def test_values_that_are_no_number_are_left_out_of_the_curves() -> None:
     one = findings.record.runs[0]
     blown = one._replace(evaluations=[*one.evaluations[:3], [40, 1.0, 1.0, 0.5, 1.0, math.nan]])
     assert [update for update, _ in curves.curve(findings, blown)] == [10, 20, 30]
+
+
+# Many series: rows, the choice, medians.
+
+NEAREST, DEFAULT = "np-RNN-N2, halves, in, norm", "np-RNN, uniform, hidden, norm"
+Pick = Callable[[str, int, int], State | None]
+
+
+def readings(state: Pick, scale: Scale = "paper", confirmed: Sequence[str] = ()) -> ComparisonFindings:
+    """The readings of the package: the nearest gets 0.9 and more at every seed, on the validation set still more."""
+    experiment = find_experiment("readings")
+    assert isinstance(experiment, Comparison)
+    if confirmed:
+        more = Batch((200, 400), (3, 4), tuple(confirmed))
+        experiment = replace(experiment, scales={**experiment.scales, "paper": (*experiment.scales["paper"], more)})
+    runs = []
+    for batch in experiment.scales[scale]:
+        for k, series in enumerate(experiment.of_batch(batch)):
+            for at in batch.at:
+                for seed in batch.seeds:
+                    last = 0.9 + 0.01 * seed if series.name == NEAREST else (0.05 + 0.11 * k + 0.03 * seed) % 0.8
+                    found = state(series.name, at, seed)
+                    runs += [run(series.name, at, seed, last, found, updates=1000)] if found else []
+    for one in runs:
+        one.evaluations[:] = [[u, loss, mse, share + 0.02, *test] for u, loss, mse, share, *test in one.evaluations]
+    return conclude_comparison(record(experiment, scale, runs), experiment)
+
+
+def complete(confirmed: Sequence[str] = ()) -> ComparisonFindings:
+    return readings(lambda *_: "finished", confirmed=confirmed)
+
+
+def half_way() -> ComparisonFindings:
+    """T = 150 is done, but that one diverged; at T = 300 uniform is done, halves has begun, the rest has not."""
+
+    def state(name: str, at: int, seed: int) -> State | None:
+        if at == 150:
+            return "diverged" if name == "np-RNN, martens, in, value" and seed == 1 else "finished"
+        if name.startswith("np-RNN, uniform"):
+            return "finished"
+        return "not finished" if name.startswith("np-RNN, halves") else None
+
+    return readings(state)
+
+
+def thirteen(choose: tuple[int, ...] = (5, 7)) -> ComparisonFindings:
+    """One series more than bars can show, nothing crossed; every third is not in the paper."""
+    experiment = parse_comparison("tiny", TINY)
+    names = [f"series {k}" for k in range(13)]
+    assert experiment.paper is not None
+    paper = replace(experiment.paper, bars={n: (5000.0 + k, 4000.0, 3000.0) for k, n in enumerate(names) if k % 3})
+    series, batches = tuple(Series(name, "IRNN") for name in names), (Batch((5, 7), (0, 1)),)
+    scales: dict[Scale, tuple[Batch, ...]] = {"half": batches, "paper": batches}
+    experiment = replace(experiment, series=series, paper=paper, claims=(), scales=scales, choose=choose)
+    runs = [run(n, at, s, 0.05 * k + 0.1 * s) for k, n in enumerate(names) for at in (5, 7) for s in (0, 1)]
+    return conclude_comparison(record(experiment, "half", runs), experiment)
+
+
+MANY: Mapping[str, Callable[[], ComparisonFindings]] = {
+    "complete": complete,
+    "confirmed": lambda: complete([NEAREST, DEFAULT]),
+    "half way": half_way,
+    "quick": lambda: readings(lambda *_: "finished", "quick"),
+    "nothing": lambda: readings(lambda *_: None),
+    "thirteen": thirteen,
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_pictures_of_many_series_read_well(name: str, figures: list[Figure]) -> None:
+    findings = MANY[name]()
+    found = comparison_pictures(findings)
+    assert set(found) == ({"bars"} if name in ("nothing", "thirteen") else {"bars", "curves"})
+    assert len(figures) == len(found)
+    for figure in figures:
+        assert scale_words(findings) in " ".join(words_of(figure)).replace("\xa0", " ")
+        check(figure)
+
+
+def dots(axes: Axes, marker: str = "o") -> list[float]:
+    """Counts of all markers of a kind, along the x axis."""
+    lines = [line for line in axes.get_lines() if line.get_marker() == marker]
+    return sorted(float(x) for line in lines for x in line.get_xdata())  # type: ignore[union-attr]
+
+
+def uprights(axes: Axes) -> list[tuple[float, float]]:
+    """Place and thickness of the upright lines of a panel's collections."""
+    found = []
+    for collection in axes.collections:
+        if isinstance(collection, LineCollection):
+            (thick,) = collection.get_linewidths()  # type: ignore[misc]
+            for path in collection.get_paths():
+                (x0, _), (x1, _) = path.vertices
+                found += [(float(x0), float(thick))] if x0 == x1 else []
+    return found
+
+
+def test_rows_show_every_seed_mean_and_bar_of_the_paper(figures: list[Figure]) -> None:
+    findings = half_way()
+    rows.row_picture(findings)
+    first, idle, third, *_ = figures[0].axes
+    for axes, at in ((first, 150), (third, 300)):
+        own = [row[at] for row in findings.bars.values() if at in row and row[at].n]
+        alive = [v for bar in own for v, s in zip(bar.values[FINAL], bar.seeds, strict=True) if s not in bar.diverged]
+        assert dots(axes) == pytest.approx(sorted(alive))
+        assert sorted(x for x, thick in uprights(axes) if thick == 2) == pytest.approx(sorted(b.mean() for b in own))
+        assert axes.get_xlim() == (0, 10_000)
+    assert dots(first, "X") == [0]
+    assert {x for x, thick in uprights(first) if thick == 1.4} == {9509}
+    assert {x for x, thick in uprights(third) if thick == 1.4} == {8788}
+    words = words_of(figures[0])
+    passed = sum(bar.outcome == "PASS" for row in findings.bars.values() for bar in row.values())
+    assert passed > 0
+    assert words.count("✓") == passed + 1, "and one in the legend"
+    assert not dots(idle)
+    # Neighbours of which nothing was run share the words: three values, and a block of each family at T = 300.
+    assert words.count("not run") == 3 + 2
+    assert words.count("begun") == 1
+    assert {"np-RNN", "np-RNN-N2", "schmidt", "clip_by", "T = 150", "n = 0 to 3 so far"} <= set(words)
+    assert [words.count(word) for word in ("np-RNN", "uniform", "in", "value")] == [1, 2, 16, 16]
+
+
+def test_rows_rank_and_tint_the_nearest(figures: list[Figure]) -> None:
+    findings = complete()
+    assert findings.ranking.nearest == NEAREST
+    rows.row_picture(findings)
+    words = words_of(figures[0])
+    assert {str(k) for k in range(1, 33)} <= set(words)
+    assert "nearest by the validation sets" in words
+    bold = [text.get_text() for text in texts_of(figures[0]) if text.get_fontweight() == "bold"]
+    assert {"1", "in", "norm"} <= set(bold)
+    assert "2" not in bold
+    rows.row_picture(thirteen(choose=()))
+    assert not {"rank", "1", "nearest by the validation sets"} & set(words_of(figures[1]))
+
+
+def test_curves_of_many_series_are_medians_by_family_and_value(figures: list[Figure]) -> None:
+    findings = half_way()
+    families.family_picture(findings)
+    assert [len(axes.get_lines()) - 1 for axes in figures[0].axes] == [16, 8, 16, 0]
+    words = words_of(figures[0])
+    assert {"np-RNN, T = 150", "np-RNN-N2, T = 300", "uniform", "schmidt"} <= set(words)
+    assert words.count("not run") == 1
+    colours = {line.get_color() for line in figures[0].axes[0].get_lines()[1:]}
+    assert len(colours) == 4
+
+
+def test_the_page_ranks_by_validation_and_shows_the_test_set_beside_it() -> None:
+    for page in both(complete([NEAREST, DEFAULT])):
+        assert "Which reading is nearest" in page.texts["h2"]
+        ranks = tables(page, "rank")[0]
+        assert len(ranks) == 32
+        # Validation has 0.02 more: 9300 against 9509 and 8788, n = 3 with 9000, 9100 and 9200 on the test set.
+        assert tuple(ranks[0].values()) == ("1", NEAREST, "360", "9,300", "9,100", "3", "9,300", "9,100", "3")
+        distances = [float(row["distance"].replace(",", "")) for row in ranks]
+        assert distances == sorted(distances)
+        (confirmed,) = [found for found in tables(page, "series") if "T" in found[0]]
+        assert [(row["series"], row["T"], row["n"]) for row in confirmed] == (
+            [(NEAREST, "200", "2"), (NEAREST, "400", "2"), (DEFAULT, "200", "2"), (DEFAULT, "400", "2")]
+        )
+        assert tuple(confirmed[0].values())[3:] == ("9,350", "9,465", "−115", "PASS")
+        assert [row["outcome"] for row in confirmed[1:]] == ["PASS", "MISS", "MISS"]
+        text = " ".join(page.texts["p"])
+        assert f"nearest: {NEAREST}, on validation sets 360 from the paper's bars (mean of T = 150, 300)." in text
+        assert f"{NEAREST}, the nearest, beside {DEFAULT}, the first series:" in text
+
+
+def test_the_page_says_what_is_not_ranked_and_not_confirmed() -> None:
+    for page in both(half_way()):
+        assert len(tables(page, "rank")[0]) == 4
+        text = " ".join(page.texts["p"])
+        assert "Not complete, and so not ranked: 28 of 32 series." in text
+        assert "nearest so far: np-RNN, uniform" in text
+        assert "nothing confirms the choice so far." in text
+        (lacking,) = [item for item in page.texts["li"] if item.startswith("No run has ended at T = 300: ")]
+        assert lacking.count(";") == 27
+        assert any("; none has ended of 28 series." in item for item in page.texts["li"])
+    for page in both(readings(lambda *_: None)):
+        assert "No run has ended at T = 150, 300: all series." in page.texts["li"]
+        assert not tables(page, "rank")
+    for page in both(readings(lambda *_: "finished", "quick")):
+        assert "Scale quick chooses nothing: its runs are cut." in page.texts["p"]
+        assert "Findings need the scales half or paper." in " ".join(page.texts["p"])
+
+
+def test_a_page_without_claims_has_no_table_of_them() -> None:
+    findings = complete()
+    for page in both(findings):
+        assert not tables(page, "no.")
+        assert "claim" not in " ".join(text for texts in page.texts.values() for text in texts)
+        assert page.texts["li"].count("np-RNN: normalised positive definite (Eq. 9)") == 1
+        crossed = "marks uniform, halves, martens, schmidt; fan hidden, in; clip_by norm, value: 32 series"
+        assert f"Each with every combination of {crossed}" in page.texts["li"]
+    assert "claims.csv" not in comparison_csv(findings)
+    assert "claim" not in reproduction_page([findings], {})
+
+
+def test_many_series_that_were_not_crossed_have_no_curves_and_the_page_says_so() -> None:
+    for page in both(thirteen()):
+        assert "Curves of 13 series would hide one another: curves.csv has them." in page.texts["p"]
+    for page in both(complete()):
+        assert "would hide one another" not in " ".join(page.texts["p"])
+
+
+def test_the_ranking_as_csv_has_every_seed() -> None:
+    findings = complete()
+    found = read(comparison_csv(findings)["ranking.csv"])
+    all_near = [(one, near) for one in findings.ranking.ranked for near in one.near]
+    for (one, near), row in zip(all_near, found, strict=True):
+        assert (row["series"], int(row["length"]), float(row["distance"])) == (one.series, near.at, one.distance)
+        assert tuple(map(float, row["on validation by seed"].split())) == near.values
+    assert "ranking.csv" not in comparison_csv(half())
 
 
 # The files.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nprnn.experiments.comparison import FINAL, Bar, ComparisonFindings
 from nprnn.reporting.comparison.groups import Panel, beside, panels_of
 from nprnn.reporting.comparison.looks import GREY, SMALL, Head, Look, looks, of_counts
-from nprnn.reporting.comparison.marks import LOST, Marks, verdict_mark
+from nprnn.reporting.comparison.marks import LOST, Marks, bar_marks, verdict_mark
 from nprnn.reporting.comparison.standing import bar_at, slot, standing, values
 from nprnn.reporting.comparison.words import place, symbol
 from nprnn.reporting.drawing import any_script, png, spread
@@ -60,7 +60,9 @@ class _Picture:
         at = values(findings)
         width, wide, panels = panels_of(findings, at)
         head = Head.of(findings, width, "bar", _about(findings))
-        return cls(findings, at, width, wide, panels, head, Marks.of(findings, width), looks(findings.experiment))
+        return cls(
+            findings, at, width, wide, panels, head, Marks.of(bar_marks(findings), width), looks(findings.experiment)
+        )
 
     def draw(self) -> Figure:
         sheet = Sheet.of(self.width, self.head.height + self.marks.height + _TITLE + _BODY + _FOOT)

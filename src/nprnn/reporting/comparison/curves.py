@@ -105,9 +105,7 @@ def _panel(axes: Axes, findings: ComparisonFindings, at: int, *, first: bool) ->
         if points := median(findings, runs):
             style: dict[str, Any] = {"color": look.colour, "linestyle": look.style, "linewidth": 2.0}
             axes.plot(*zip(*points, strict=True), zorder=4 + 0.01 * k, **style)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(_few())
-    axes.xaxis.set_major_formatter(lambda value, _: _thousands(value))
+    of_updates(axes)
     if not first:
         axes.tick_params(labelleft=False)
 
@@ -123,14 +121,24 @@ def _run(axes: Axes, findings: ComparisonFindings, run: Trained, look: Look) -> 
         axes.plot(*points[-1], "o", markersize=2.5, color=look.colour, zorder=3)
 
 
-def _few() -> Any:
+def of_updates(axes: Axes) -> None:
+    """Make the x axis that of updates."""
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(lambda value, _: _thousands(value))
 
 
 def _thousands(value: float) -> str:
     return f"{value / 1e6:g}M" if value >= 1e6 else f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+
+
+def split(findings: ComparisonFindings) -> str:
+    """The set that curves are of."""
+    runs = findings.record.runs
+    sides = {side(evaluation) for run in runs for evaluation in findings.record.evaluations(run)}
+    return "validation" if sides == {"valid"} else "test"
 
 
 def _about(findings: ComparisonFindings) -> str:
@@ -139,9 +147,7 @@ def _about(findings: ComparisonFindings) -> str:
 
 def _sentences(findings: ComparisonFindings) -> Iterator[str]:
     runs = findings.record.runs
-    sides = {side(evaluation) for run in runs for evaluation in findings.record.evaluations(run)}
-    split = "validation" if sides == {"valid"} else "test"
-    yield f"Counts of the {split} set at every evaluation: each run thin, the median of a series thick."
+    yield f"Counts of the {split(findings)} set at every evaluation: each run thin, the median of a series thick."
     if any(run.state == "diverged" for run in runs):
         yield "×: where a run diverged."
     if any(not run.ended for run in runs):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +28,7 @@ _PUBLISHED = (("", "-"), ("......", "-."), ("oo", (0, (6, 1, 1, 1, 1, 1))))
 _OURS = (("//////", "--"), ("\\\\\\\\\\\\", (0, (1, 1))), ("xxxx", (0, (5, 1, 1, 1))))
 _ROW = 0.23
 _LONGEST_NAME = 2.2
+_MOST_SERIES = 12
 Kind = Literal["bar", "line"]
 
 
@@ -67,6 +68,23 @@ def looks(experiment: Comparison) -> dict[str, Look]:
     return found
 
 
+def many(experiment: Comparison) -> bool:
+    """Whether there are more series than bars side by side and curves in one panel can show."""
+    return len(experiment.series) > _MOST_SERIES
+
+
+def shades(experiment: Comparison) -> dict[str, Look]:
+    """A look for each value of the first setting that was crossed; none where nothing was."""
+    if not experiment.cross:
+        return {}
+    values = dict.fromkeys(experiment.factors(series)[1] for series in experiment.series)
+    styles = [style for _, style in (*_PUBLISHED, *_OURS)]
+    return {
+        value: Look(_COLOURS[k % len(_COLOURS)], "", styles[k // len(_COLOURS) % len(styles)])
+        for k, value in enumerate(values)
+    }
+
+
 def in_paper(experiment: Comparison, name: str) -> bool:
     """Whether the paper's figure has a series; with no figure, nothing is told apart."""
     return experiment.paper is None or name in experiment.paper.bars
@@ -81,17 +99,24 @@ class Head:
         about: lines below it.
         rows: of the legend, each of names and how far from the left they stand.
         kind: of the legend's samples.
-        experiment: whose series they are.
+        entries: of the legend, each with its look.
     """
 
     title: Sequence[str]
     about: Sequence[str]
     rows: Sequence[Sequence[tuple[str, float]]]
     kind: Kind
-    experiment: Comparison
+    entries: Mapping[str, Look]
 
     @classmethod
-    def of(cls, findings: ComparisonFindings, width: float, kind: Kind, about: str) -> Head:
+    def of(
+        cls,
+        findings: ComparisonFindings,
+        width: float,
+        kind: Kind,
+        about: str,
+        entries: Mapping[str, Look] | None = None,
+    ) -> Head:
         """The head of a picture.
 
         Args:
@@ -99,22 +124,24 @@ class Head:
             width: of the picture, in inches.
             kind: of the legend's samples.
             about: what the picture shows; the scale stands before it.
+            entries: of the legend; None takes the series.
         """
+        entries = looks(findings.experiment) if entries is None else entries
         ruler, room = Ruler(), width - 2 * MARGIN
         title = ruler.lines(plain(findings.experiment.title), room, 14, most=2, fontweight="bold")
         # A value and its number stay on one line.
         words = f"{plain(scale_words(findings))} {plain(about)}".replace(" = ", "\xa0=\xa0")
         lines = ruler.lines(words, room, 10.5, most=5)
-        rows: list[list[tuple[str, float]]] = [[]]
+        rows: list[list[tuple[str, float]]] = [[]] if entries else []
         x = 0.0
-        for series in findings.experiment.series:
-            wide = 0.38 + min(ruler.width(plain(series.name), SMALL), _LONGEST_NAME) + 0.25
+        for name in entries:
+            wide = 0.38 + min(ruler.width(plain(name), SMALL), _LONGEST_NAME) + 0.25
             if rows[-1] and x + wide - 0.25 > room:
                 rows.append([])
                 x = 0.0
-            rows[-1].append((series.name, x))
+            rows[-1].append((name, x))
             x += wide
-        return cls(title, lines, rows, kind, findings.experiment)
+        return cls(title, lines, rows, kind, entries)
 
     @property
     def height(self) -> float:
@@ -131,10 +158,10 @@ class Head:
             sheet.text(MARGIN, top - 0.1, line, fontsize=10.5)
             top -= 0.2
         top -= 0.08
-        found, ruler = looks(self.experiment), Ruler()
+        ruler = Ruler()
         for row in self.rows:
             for name, x in row:
-                self._sample(sheet, found[name], MARGIN + x, top - _ROW / 2)
+                self._sample(sheet, self.entries[name], MARGIN + x, top - _ROW / 2)
                 words = ruler.squeezed(plain(name), _LONGEST_NAME, SMALL)
                 sheet.text(MARGIN + x + 0.38, top - _ROW / 2, words, fontsize=SMALL)
             top -= _ROW

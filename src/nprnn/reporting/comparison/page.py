@@ -9,11 +9,15 @@ from nprnn.experiments.comparison import FINAL, Bar, ComparisonFindings
 from nprnn.reporting.blocks import Block, Bullets, Heading, Notice, Paragraph, Picture, Table
 from nprnn.reporting.comparison import prose
 from nprnn.reporting.comparison.bars import bar_picture
+from nprnn.reporting.comparison.choice import choice_blocks
 from nprnn.reporting.comparison.claims import claims_table, numbers_table
 from nprnn.reporting.comparison.curves import curve_picture
+from nprnn.reporting.comparison.families import family_picture
+from nprnn.reporting.comparison.looks import many
+from nprnn.reporting.comparison.rows import row_picture
 from nprnn.reporting.comparison.standing import bar_at, slot, standing, values, wanted
 from nprnn.reporting.comparison.tables import comparison_csv
-from nprnn.reporting.comparison.words import NOTHING, amount, place, spread_of
+from nprnn.reporting.comparison.words import NOTHING, amount, beside_paper, place, spread_of
 from nprnn.reporting.experiment_page import how_to_redo, what_computed_it
 from nprnn.reporting.selection.words import counted
 from nprnn.training.readings import LAST_TENTH
@@ -22,9 +26,11 @@ _EACH = "each seed's last iterate"
 
 
 def comparison_pictures(findings: ComparisonFindings) -> dict[str, bytes]:
-    """All pictures of the page by name, as PNG: bars, and curves where anything was evaluated."""
-    curves = curve_picture(findings)
-    return {"bars": bar_picture(findings), **({} if curves is None else {"curves": curves})}
+    """All pictures of the page by name, as PNG: bars, or rows of many series; curves where they can be read."""
+    crowd = many(findings.experiment)
+    curves = family_picture(findings) if crowd else curve_picture(findings)
+    bars = row_picture(findings) if crowd else bar_picture(findings)
+    return {"bars": bars, **({} if curves is None else {"curves": curves})}
 
 
 def comparison_blocks(findings: ComparisonFindings, command: str) -> list[Block]:
@@ -43,7 +49,8 @@ def comparison_blocks(findings: ComparisonFindings, command: str) -> list[Block]
         Paragraph(prose.answer(findings)),
         *([Bullets(in_short)] if in_short else []),
         Picture("bars", f"The paper's bars and ours: {title}", prose.bars_caption(findings)),
-        Picture("curves", f"Learning curves: {title}", prose.curves_caption(findings)),
+        *_curves(findings),
+        *choice_blocks(findings),
         Heading("The bars in three readings"),
         Paragraph(prose.readings_told(findings)),
     ]
@@ -62,6 +69,13 @@ def comparison_blocks(findings: ComparisonFindings, command: str) -> list[Block]
     takes = experiment.lasts(findings.record.scale)
     blocks += how_to_redo(command, takes, "The numbers in full", comparison_csv(findings))
     return [*blocks, *_computed(findings)]
+
+
+def _curves(findings: ComparisonFindings) -> list[Block]:
+    experiment = findings.experiment
+    if many(experiment) and not experiment.cross:
+        return [Paragraph(f"Curves of {len(experiment.series)} series would hide one another: curves.csv has them.")]
+    return [Picture("curves", f"Learning curves: {experiment.title}", prose.curves_caption(findings))]
 
 
 def _bars(findings: ComparisonFindings, at: int) -> Table:
@@ -106,9 +120,7 @@ def _beside(findings: ComparisonFindings, name: str, at: int) -> Sequence[str]:
     published = paper.bars[name][paper.at.index(at)]
     if bar is None:
         return amount(published, of), NOTHING, slot(findings, name, at)
-    apart = bar.mean() - published
-    edge = paper.tolerance if apart > 0 else -paper.tolerance
-    return amount(published, of), amount(apart, of, edge, signed=True), bar.outcome or NOTHING
+    return beside_paper(bar, of)[1:]
 
 
 def _computed(findings: ComparisonFindings) -> list[Block]:

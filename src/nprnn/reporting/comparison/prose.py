@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from nprnn.experiments.comparison import Bar, ComparisonFindings
 from nprnn.experiments.comparison.spec import Series
 from nprnn.models import MODELS
+from nprnn.reporting.comparison.choice import nearest_words
 from nprnn.reporting.comparison.claims import NOT_RUN
+from nprnn.reporting.comparison.looks import many
 from nprnn.reporting.comparison.standing import bar_at, scale_words, so_far, standing, values, wanted
 from nprnn.reporting.comparison.words import amount, mean_of_bar, place
 from nprnn.reporting.members import show
@@ -22,6 +25,8 @@ _OUTCOMES: Mapping[str, tuple[str, str]] = {
     "does not hold here": ("does not hold here", "do not hold here"),
     NOT_RUN: ("was not run", "were not run"),
 }
+# Of many series, so many are told in a sentence.
+_SHOWN = 3
 READINGS_TOLD = (
     "Means over the seeds that ended, with the least and the greatest. Last iterate: after the last update, as the "
     "paper has it. Mean of the last tenth: of the last tenth of the evaluations, because counts swing at a constant "
@@ -49,13 +54,15 @@ def head(findings: ComparisonFindings) -> str:
 def notices(findings: ComparisonFindings) -> Iterator[str]:
     """What must not be overlooked: a part instead of the whole, what is missing, single seeds."""
     if findings.record.scale == "quick":
-        yield "Scale quick: a part, run to see that all of it works. The claims need the scales half or paper."
+        whole = "The claims need" if findings.verdicts else "Findings need"
+        yield f"Scale quick: a part, run to see that all of it works. {whole} the scales half or paper."
     found = [standing(findings, at) for at in values(findings)]
     unfinished, missing = sum(one.unfinished for one in found), sum(one.missing for one in found)
     if unfinished or missing:
+        told = "Bars, means and claims" if findings.verdicts else "Bars and means"
         yield (
-            f"NOT COMPLETE: {counted(unfinished, 'run')} unfinished, {missing:,} not begun. Bars, means and claims are "
-            "of the runs that have ended so far."
+            f"NOT COMPLETE: {counted(unfinished, 'run')} unfinished, {missing:,} not begun. {told} are of the "
+            "runs that have ended so far."
         )
     if any(bar.n == 1 for row in findings.bars.values() for bar in row.values()):
         yield "Some bars are of one seed: they tell nothing of how seeds differ."
@@ -75,6 +82,8 @@ def answer(findings: ComparisonFindings) -> str:
     tolerance = amount(paper.tolerance, experiment.of)
     verb = "is" if could == 1 else "are"
     first = f"{passed} of {counted(could, 'bar')} here {verb} within {tolerance} of the paper's{far}"
+    if experiment.choose:
+        return f"{first}; {nearest_words(findings)}."
     lead = max(paper.bars, key=lambda name: sum(paper.bars[name]))
     own = [bar for at in values(findings) if (bar := bar_at(findings, lead, at)) and bar.paper is not None]
     if not own:
@@ -89,18 +98,22 @@ def answer(findings: ComparisonFindings) -> str:
 def orders(findings: ComparisonFindings) -> list[str]:
     """The series from the highest bar, at each value; and the paper's order."""
     experiment, paper, asked = findings.experiment, findings.experiment.paper, wanted(findings)
-    lines = []
+    lines, shown = [], _SHOWN if many(experiment) else len(experiment.series)
     for at in values(findings):
         bars = [bar for series in experiment.series if (bar := bar_at(findings, series.name, at))]
         if not bars:
             continue
         bars.sort(key=Bar.mean, reverse=True)
-        told = ", ".join(f"{bar.series} {_told(findings, bar)}" for bar in bars)
+        apart = "; " if experiment.cross else ", "
+        told = apart.join(f"{bar.series} {_told(findings, bar)}" for bar in bars[:shown])
+        told += f"{apart}and {len(bars) - shown} lower" if len(bars) > shown else ""
         lacking = [s.name for s in experiment.series if (s.name, at) in asked and not bar_at(findings, s.name, at)]
         line = f"{place(experiment, at)} ({standing(findings, at).words}), from the highest: {told}"
-        line += f"; none has ended of {', '.join(lacking)}." if lacking else "."
-        if paper and at in paper.at:
-            k = paper.at.index(at)
+        none = ", ".join(lacking) if len(lacking) <= shown else f"{len(lacking)} series"
+        line += f"; none has ended of {none}." if lacking else "."
+        k = paper.at.index(at) if paper and at in paper.at else None
+        # Readings of one bar have no order.
+        if paper and k is not None and len({row[k] for row in paper.bars.values()}) > 1:
             line += f" The paper's order: {', '.join(sorted(paper.bars, key=lambda name: -paper.bars[name][k]))}."
         lines.append(line)
     return lines
@@ -125,19 +138,24 @@ CLAIMS_TOLD = (
 def bars_caption(findings: ComparisonFindings) -> str:
     """What the picture of the bars does not say itself."""
     parts = [f"{_counted(findings)}, last iterates. {scale_words(findings)}"]
+    crowd = many(findings.experiment)
     if findings.experiment.paper:
         tolerance = amount(findings.experiment.paper.tolerance, findings.experiment.of)
-        parts.append(f"PASS: the mean is within {tolerance} of the paper's bar, which the black line shows on ours.")
+        line = "upright line with its band" if crowd else "black line"
+        parts.append(f"PASS: the mean is within {tolerance} of the paper's bar, which the {line} shows on ours.")
     parts.append("Line: the middle 95 % of the means of as many seeds drawn with replacement.")
     parts.append("A run that diverged counts 0. What was not run has no bar, and says so.")
+    if findings.ranking.ranked:
+        parts.append("Rank: by the distance of the validation sets from the paper's bars, below.")
     return " ".join(parts)
 
 
 def curves_caption(findings: ComparisonFindings) -> str:
     """What the picture of the curves does not say itself."""
+    medians = " Medians of each series' runs alone: curves.csv has every run." if many(findings.experiment) else ""
     return (
-        f"{_counted(findings)}, over the updates. {scale_words(findings)} The median is of the runs that ended, one "
-        "that diverged counting 0 from there on; where none has ended, of all, as far as all of them are."
+        f"{_counted(findings)}, over the updates. {scale_words(findings)}{medians} The median is of the runs that "
+        "ended, one that diverged counting 0 from there on; where none has ended, of all, as far as all of them are."
     )
 
 
@@ -156,8 +174,17 @@ def protocol(findings: ComparisonFindings) -> str:
 
 
 def series_lines(findings: ComparisonFindings) -> list[str]:
-    """Each series: its model, what is set otherwise, what it is."""
-    return [_series(series) for series in findings.experiment.series]
+    """Each series: its model, what is set otherwise, what it is; what was crossed is told once."""
+    experiment = findings.experiment
+    if not experiment.cross:
+        return [_series(series) for series in experiment.series]
+    parts = list(zip(*map(experiment.factors, experiment.series), strict=True))
+    found = {}
+    for series, name in zip(experiment.series, parts[0], strict=True):
+        own = {key: value for key, value in series.settings.items() if key not in experiment.cross}
+        found[name] = _series(replace(series, name=name, settings=own))
+    crossed = (f"{key} {', '.join(dict.fromkeys(told))}" for key, told in zip(experiment.cross, parts[1:], strict=True))
+    return [*found.values(), f"Each with every combination of {'; '.join(crossed)}: {len(experiment.series)} series"]
 
 
 def _series(series: Series) -> str:

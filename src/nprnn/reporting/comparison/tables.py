@@ -15,10 +15,13 @@ def comparison_csv(findings: ComparisonFindings) -> Mapping[str, str]:
         findings: of the comparison.
 
     Returns:
-        File name to CSV: bars.csv has a row a bar and reading, claims.csv a row a claim and value, curves.csv a row an
-        evaluation.
+        File name to CSV: bars.csv has a row a bar and reading, ranking.csv a row a series and value that the choice is
+        made at, claims.csv a row a claim and value, curves.csv a row an evaluation. What is not asked has no file.
     """
-    found = {"bars.csv": _bars(findings), "claims.csv": _claims(findings), "curves.csv": _curves(findings)}
+    found = {"bars.csv": _bars(findings)}
+    found |= {"ranking.csv": _ranking(findings)} if findings.ranking.ranked else {}
+    found |= {"claims.csv": _claims(findings)} if findings.verdicts else {}
+    found["curves.csv"] = _curves(findings)
     return {name: as_csv(rows) for name, rows in found.items()}
 
 
@@ -33,6 +36,17 @@ def _bars(findings: ComparisonFindings) -> list[Row]:
                 found |= {"values by seed": " ".join(map(repr, bar.values[reading]))}
                 found |= {"seeds": _joined(bar.seeds), "diverged": _joined(bar.diverged), "unfinished": bar.unfinished}
                 rows.append({**found, "paper": bar.paper, "outcome of the last iterates": bar.outcome})
+    return rows
+
+
+def _ranking(findings: ComparisonFindings) -> list[Row]:
+    rows: list[Row] = []
+    for k, one in enumerate(findings.ranking.ranked, 1):
+        for near in one.near:
+            found: Row = {"rank": k, "series": one.series, "distance": one.distance, findings.experiment.axis: near.at}
+            found |= {"paper": near.paper, "distance here": near.distance, "n": len(near.seeds)}
+            found |= {"mean on validation": near.mean, "on validation by seed": " ".join(map(repr, near.values))}
+            rows.append({**found, "seeds": _joined(near.seeds)})
     return rows
 
 

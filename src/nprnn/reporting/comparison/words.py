@@ -60,6 +60,15 @@ def mean_of_bar(bar: Bar, of: float) -> str:
     return amount(bar.mean(), of, edge)
 
 
+def beside_paper(bar: Bar, of: float) -> tuple[str, str, str, str]:
+    """A bar's mean, the paper's, the difference, and the outcome."""
+    if bar.paper is None:
+        return amount(bar.mean(), of), NOTHING, NOTHING, "not in the paper"
+    apart = bar.mean() - bar.paper
+    difference = amount(apart, of, math.copysign(bar.tolerance, apart), signed=True)
+    return mean_of_bar(bar, of), amount(bar.paper, of), difference, bar.outcome or NOTHING
+
+
 def bound_words(claim: Claim, of: float) -> str:
     """What a claim's number must be, such as "> 7,000"."""
     bounds = [(">", claim.beyond)] if claim.worse else [(">", claim.above), ("<", claim.below)]
