@@ -9,14 +9,12 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -26,6 +24,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from conftest import ROOT
+from html_pages import Page, rendered
 from nprnn.errors import DataError, RunError
 from nprnn.experiments import find_experiment
 from nprnn.experiments.comparison import (
@@ -207,46 +206,6 @@ def whole(key: str, scale: Scale, series: Sequence[str] = (), at: Sequence[int] 
         if not at or value in at
     }
     return conclude_comparison(record(experiment, scale, list(found.values())), experiment)
-
-
-class Page(HTMLParser):
-    """Tables, texts, tags and addresses of HTML."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tables: list[list[list[str]]] = []
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.texts: dict[str, list[str]] = {}
-        self._open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-        if tag in ("td", "th", "p", "h1", "h2", "h3", "li", "code", "figcaption"):
-            self._open.append(tag)
-            self.texts.setdefault(tag, []).append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._open and self._open[-1] == tag:
-            self._open.pop()
-
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            self.texts[self._open[-1]][-1] += data
-            if self._open[-1] in ("td", "th"):
-                self.tables[-1][-1][-1] += data
-
-
-def rendered(markdown: str) -> Page:
-    return Page(MarkdownIt("commonmark").enable("table").render(markdown))
 
 
 def both(findings: ComparisonFindings) -> list[Page]:

@@ -9,18 +9,17 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import combinations, product
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from html_pages import Page, rendered
 from nprnn.errors import ConfigError, RunError
 from nprnn.experiments import Experiment, find_experiment, parse_experiment
 from nprnn.experiments.findings import Cell, Findings, Grid, Interval, Row, Verdict, Yardstick
@@ -159,46 +158,6 @@ def many(experiment: Experiment, seeds: int = 3, least: float = 0.3, greatest: f
     yardsticks = [Yardstick("logistic regression", "on the mean of a clip's frames", Interval(0.98, 0.97, 0.99), 5130)]
     counts = (sum(len(grid.cells) for grid in grids) * seeds, 0, 0)
     return Findings(experiment, "paper", (922, 60, 380), 55, 0.126, grids, rows, yardsticks, verdicts, counts, {})
-
-
-class Page(HTMLParser):
-    """Text, tables, tags and addresses of HTML."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tables: list[list[list[str]]] = []
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.texts: dict[str, list[str]] = {}
-        self._open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-        if tag in ("td", "th", "p", "h1", "h2", "li", "code", "figcaption"):
-            self._open.append(tag)
-            self.texts.setdefault(tag, []).append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._open and self._open[-1] == tag:
-            self._open.pop()
-
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            self.texts[self._open[-1]][-1] += data
-            if self._open[-1] in ("td", "th"):
-                self.tables[-1][-1][-1] += data
-
-
-def rendered(markdown: str) -> Page:
-    return Page(MarkdownIt("commonmark").enable("table").render(markdown))
 
 
 def in_markdown(findings: Findings, pictures: Mapping[str, str]) -> str:

@@ -11,7 +11,8 @@ import tyro
 from rich.table import Table
 
 from nprnn.cli.common import console, parse
-from nprnn.cli.reproductions import Asked, reproduce, say
+from nprnn.cli.findings_told import say
+from nprnn.cli.reproductions import Asked, reproduce
 from nprnn.errors import ConfigError
 from nprnn.experiments import RECORD, AnyExperiment, Experiment, Scale, catalogue, find_experiment
 from nprnn.experiments.procedure import STOPPED
@@ -25,7 +26,9 @@ class _Arguments:
         tyro.conf.Positional[str | None],
         tyro.conf.arg(help="A table or figure, an experiment, a TOML file of one, or all; --list names them."),
     ] = None
-    list: Annotated[bool, tyro.conf.arg(help="Only list what can be reproduced, with time and memory.")] = False
+    list: Annotated[bool, tyro.conf.arg(help="Only list what can be reproduced, and what it takes where measured.")] = (
+        False
+    )
     store: Annotated[
         Path | None, tyro.conf.arg(help="Feature store with the clips; `nprnn features` and `nprnn import` make one.")
     ] = None

@@ -1,19 +1,16 @@
-"""What each kind of experiment does for nprnn reproduce, and what it tells in the terminal."""
+"""What each kind of experiment does for nprnn reproduce."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
-
-from nprnn.cli.common import console
+from nprnn.cli.findings_told import say, tell_comparison, tell_planes, tell_selection
 from nprnn.cli.sweeping import run_sweep
 from nprnn.errors import ConfigError
 from nprnn.experiments import (
     AnyExperiment,
     Experiment,
-    Findings,
     Record,
     Scale,
     carry_out,
@@ -22,10 +19,7 @@ from nprnn.experiments import (
     read_record,
 )
 from nprnn.experiments.comparison import (
-    FINAL,
-    Bar,
     Comparison,
-    ComparisonFindings,
     ComparisonRecord,
     carry_out_comparison,
     conclude_comparison,
@@ -34,7 +28,6 @@ from nprnn.experiments.comparison import (
 )
 from nprnn.experiments.planes import (
     Planes,
-    PlanesFindings,
     PlanesRecord,
     carry_out_planes,
     conclude_planes,
@@ -170,21 +163,21 @@ def _comparison(experiment: Comparison, asked: Asked) -> int:
 def _show(record: Record, out: Path) -> None:
     findings = conclude(record, parse_experiment(record.key, record.experiment).at(record.scale))
     written = write_selection(findings, out, record.command)
-    _tell(findings)
+    tell_selection(findings)
     _say_written(written)
 
 
 def _show_planes(record: PlanesRecord, out: Path) -> None:
     findings = conclude_planes(record, parse_planes(record.key, record.experiment).at(record.scale))
     written = write_planes(findings, out, record.command)
-    _tell_planes(findings)
+    tell_planes(findings)
     _say_written(written)
 
 
 def _show_comparison(record: ComparisonRecord, out: Path) -> None:
     findings = conclude_comparison(record, parse_comparison(record.key, record.experiment))
     written = write_comparison(findings, out, record.command)
-    _tell_comparison(findings)
+    tell_comparison(findings)
     _say_written(written)
 
 
@@ -192,71 +185,3 @@ def _say_written(written: list[Path]) -> None:
     say(f"page to open: {written[0]}")
     for path in written[1:]:
         say(f"written: {path}")
-
-
-def _tell(findings: Findings) -> None:
-    """Table and verdicts in the terminal."""
-    table = Table(title=f"{findings.experiment.title}, {findings.scale}", title_justify="left")
-    for name in ("model", "chosen by", "setting", "validation", "test, 95 % interval", "parameters"):
-        table.add_column(name)
-    for row in findings.rows:
-        setting = ", ".join(f"{key} {value:g}" for key, value in row.setting.items())
-        test = f"{row.test.value:.1%} ({row.test.low:.1%} to {row.test.high:.1%})"
-        share = f"{row.parameters:,} (×{row.times:.1f})"
-        table.add_row(row.model, row.chosen_by, setting, f"{row.validation.value:.1%}", test, share)
-    console.print(table)
-    for verdict in findings.verdicts:
-        d = verdict.difference
-        measured = "" if d is None else f": {100 * d.value:+.1f} points ({100 * d.low:+.1f} to {100 * d.high:+.1f})"
-        outcome = (verdict.outcome or "not run").upper()
-        say(f"{outcome}: {verdict.claim.says} [{verdict.chosen_by}]{measured}")
-
-
-def _tell_planes(findings: PlanesFindings) -> None:
-    """The growth table and the verdicts in the terminal."""
-    sizes = findings.experiment.growth.sizes
-    grown = {(row.scheme, row.hidden): f"{row.growth:.4f}" for row in findings.rows}
-    table = Table(title=f"gradient growth per step at the start, {findings.scale}", title_justify="left")
-    for name in ("start", *(f"N = {size}" for size in sizes)):
-        table.add_column(name, justify="left" if name == "start" else "right")
-    for start in findings.starts:
-        table.add_row(start, *(grown.get((start, size), "–") for size in sizes))
-    console.print(table)
-    for fate in findings.fates:
-        told = "HOLDS" if fate.holds else "DOES NOT HOLD"
-        plane = fate.plane
-        say(f"{told}: ({plane.case}) {fate.case.says} [{plane.frame}]: {plane.fate}, {plane.growth:.3g} a step")
-    for number in findings.numbers:
-        expected = number.expected
-        measured = "not measured" if number.measured is None else f"{number.measured:.4f}"
-        bounds = f"{expected.value:g} ± {expected.within:g}, {expected.source}"
-        outcome = number.outcome or "NOT MEASURED"
-        say(f"{outcome}: {expected.scheme}, N = {expected.hidden}, {expected.quantity} {measured} ({bounds})")
-
-
-def _tell_comparison(findings: ComparisonFindings) -> None:
-    """Bars and claims in the terminal."""
-    experiment = findings.experiment
-    title = f"{experiment.counted}, last iterates: mean (least to greatest), scale {findings.record.scale}"
-    table = Table(title=title, title_justify="left")
-    table.add_column(experiment.axis)
-    for at in findings.at:
-        table.add_column(f"{at}", justify="right")
-    for name, row in findings.bars.items():
-        table.add_row(name, *(_bar(row[at]) if at in row else "–" for at in findings.at))
-    console.print(table)
-    for verdict in findings.verdicts:
-        say(f"{(verdict.outcome or 'not run').upper()}: {verdict.claim.says} [{verdict.claim.source}]")
-
-
-def _bar(bar: Bar) -> str:
-    if not bar.n:
-        return f"{bar.unfinished} begun"
-    values = bar.values[FINAL]
-    told = f"{bar.mean():.0f} ({min(values):.0f} to {max(values):.0f})" if bar.n > 1 else f"{bar.mean():.0f}"
-    return told if bar.outcome is None else f"{told} {bar.outcome}"
-
-
-def say(text: str) -> None:
-    """A line in the terminal, as it is."""
-    console.print(text, markup=False, soft_wrap=True)
