@@ -79,9 +79,7 @@ class SequenceModel(nn.Module):
             [B, O], or [T, B, O] for ``"each"`` (meaningless beyond a sequence's length).
         """
         lengths = None if lengths is None else lengths.long()
-        if self.input_mean is not None and self.input_scale is not None:
-            x = (x - self.input_mean) / self.input_scale
-        y, last = self._states(x, lengths, truncate)
+        y, last = self._states(self.scaled(x), lengths, truncate)
         if at == "last":
             state = last
         elif at == "mean":
@@ -93,6 +91,19 @@ class SequenceModel(nn.Module):
             state = state * dropout
         output: Tensor = self.head(state)
         return output
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Inputs as the recurrent layer takes them: standardised where the model has a scaling.
+
+        Args:
+            x: [T, B, I].
+
+        Returns:
+            Likewise.
+        """
+        if self.input_mean is None or self.input_scale is None:
+            return x
+        return (x - self.input_mean) / self.input_scale
 
     def streamer(self) -> Streamer:
         """The model one step at a time, at batch 1: a ``Streamer`` with its head, and its scaling of the inputs.

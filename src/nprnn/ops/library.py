@@ -30,8 +30,7 @@ torch.library.define("nprnn::rnn", f"({_INPUTS}, {_OPTIONS}, bool recompute) -> 
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-@torch.library.impl("nprnn::rnn_forward", "CompositeExplicitAutograd")
-def _forward(
+def forward(
     x: Tensor,
     h0: Tensor,
     weight_ih: Tensor,
@@ -42,13 +41,13 @@ def _forward(
     reverse: bool,
     linear_units: int,
 ) -> tuple[Tensor, Tensor]:
+    """``nprnn::rnn_forward``, to be called where no tracer looks on: arguments and results as in ``nprnn.ops.rnn``."""
     arguments = (x, h0, weight_ih, weight_hh, bias, lengths, nonlinearity, reverse, linear_units)
     chosen = instruction_set(x, h0, weight_ih, weight_hh, bias)
     return reference.forward(*arguments) if chosen is None else cpu.forward(chosen, *arguments)
 
 
-@torch.library.impl("nprnn::rnn_backward", "CompositeExplicitAutograd")
-def _backward(
+def backward(
     dy: Tensor | None,
     dh_n: Tensor | None,
     x: Tensor,
@@ -64,6 +63,7 @@ def _backward(
     need_dx: bool,
     need_dh0: bool = True,
 ) -> Gradients:
+    """``nprnn::rnn_backward``, likewise; an empty tensor stands for a gradient that was not asked for."""
     inputs = (x, h0, weight_ih, weight_hh, bias, lengths)
     arguments = (dy, dh_n, *inputs, y, nonlinearity, reverse, linear_units, need_dx)
     chosen = instruction_set(x, h0, weight_ih, weight_hh, bias)
@@ -81,6 +81,11 @@ def _backward(
         dweight_hh,
         x.new_empty(0) if dbias is None else dbias,
     )
+
+
+# As calls: what the decorator returns is no function.
+torch.library.impl("nprnn::rnn_forward", "CompositeExplicitAutograd")(forward)
+torch.library.impl("nprnn::rnn_backward", "CompositeExplicitAutograd")(backward)
 
 
 @torch.library.register_fake("nprnn::rnn_forward")

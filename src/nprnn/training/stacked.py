@@ -11,16 +11,18 @@ from torch import Tensor, nn
 
 from nprnn.models import At, SequenceModel, stack_models
 from nprnn.rnn import RNN
+from nprnn.training.passes import AtTheEnd, ByAutograd
 
 
 class _Group(NamedTuple):
-    """Models that run in one call: rows first..last-1, the module, and its leaves in the order of the columns."""
+    """Models that run in one call: rows first..last-1, the module, and its passes, the quick one where it has one."""
 
     first: int
     last: int
-    module: SequenceModel
     stacked: bool
-    leaves: list[nn.Parameter]
+    module: SequenceModel
+    by_autograd: ByAutograd
+    at_the_end: AtTheEnd | None
 
 
 class StackedModels:
@@ -65,13 +67,22 @@ class StackedModels:
         Returns:
             [E, B, O], or [E, T, B, O] where ``at`` is ``"each"``.
         """
+        self._passes: list[ByAutograd | AtTheEnd] = []
         outputs = []
-        for first, last, module, stacked, _ in self._groups:
-            rows: slice | int = slice(first, last) if stacked else first
-            own = [None if v is None else v[rows] for v in (lengths, dropout)]
-            output: Tensor = module(x[rows] if x.dim() > 3 else x, own[0], at=at, truncate=truncate, dropout=own[1])
-            outputs.append(output if stacked else output.unsqueeze(0))
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        with torch.no_grad():
+            for group in self._groups:
+                rows: slice | int = slice(group.first, group.last) if group.stacked else group.first
+                own = [None if v is None else v[rows] for v in (lengths, dropout)]
+                inputs = x[rows] if x.dim() > 3 else x
+                if group.at_the_end is not None and at == "last" and truncate is None and dropout is None:
+                    output = group.at_the_end.forward(inputs, own[0])
+                    self._passes.append(group.at_the_end)
+                else:
+                    output = group.by_autograd.forward(inputs, own[0], at=at, truncate=truncate, dropout=own[1])
+                    self._passes.append(group.by_autograd)
+                outputs.append(output if group.stacked else output.unsqueeze(0))
+            self._outputs = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return self._outputs.requires_grad_()
 
     def differentiate(self, losses: Tensor) -> Tensor:
         """Fill ``gradients`` with those of each model's own loss.
@@ -82,13 +93,12 @@ class StackedModels:
         Returns:
             ``gradients`` [E, P].
         """
-        # No model's loss depends on another's parameters: the gradient of their sum is everyone's own.
-        found = torch.autograd.grad(losses, self._leaves, self._ones)
-        place = 0
-        for first, last, _, _, leaves in self._groups:
-            part = [v.reshape(last - first, -1) for v in found[place : place + len(leaves)]]
-            torch.cat(part, 1, out=self.gradients[first:last])
-            place += len(leaves)
+        # No model's loss depends on another's outputs: the gradient of their sum is everyone's own.
+        (d_outputs,) = torch.autograd.grad(losses, self._outputs, self._ones)
+        with torch.no_grad():
+            for (first, last, stacked, *_), passes in zip(self._groups, self._passes, strict=True):
+                found = passes.backward(d_outputs[first:last] if stacked else d_outputs[first])
+                torch.cat([v.reshape(last - first, -1) for v in found], 1, out=self.gradients[first:last])
         return self.gradients
 
     def keep(self, rows: Tensor) -> None:
@@ -115,8 +125,8 @@ class StackedModels:
             leaves = list(_trained(module))
             if stacked:
                 _place(leaves, parameters[first:last])
-            self._groups.append(_Group(first, last, module.train(), stacked, leaves))
-        self._leaves = [leaf for group in self._groups for leaf in group.leaves]
+            at_the_end = AtTheEnd(module) if stacked and AtTheEnd.suits(module) else None
+            self._groups.append(_Group(first, last, stacked, module.train(), ByAutograd(module, leaves), at_the_end))
         self._ones = parameters.new_ones(len(self.models))
 
     def _kinds(self) -> Iterator[tuple[int, int, bool]]:
