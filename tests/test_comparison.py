@@ -25,7 +25,7 @@ from nprnn.experiments.comparison import (
     parse_comparison,
     read_comparison_record,
 )
-from nprnn.sweep import SweepFile, expand
+from nprnn.sweep import SweepFile, SweepMember, expand
 from nprnn.training.readings import CHOSEN, LAST_TENTH
 
 HEAD = """
@@ -152,7 +152,8 @@ def test_the_figures_of_the_paper_are_comparisons() -> None:
     assert find_experiment("fig3").key == "fig3"
     assert [fig3.count(scale) for scale in ("quick", "half", "paper")] == [27, 9 * 5 + 9 * 3, 9 * 5 + 9 * 3 * 4]
     # Section 3 of the facts: batch 1, SGD 1e-3 at a constant rate, clip 10, a million updates of a fixed set.
-    [member] = [m for m in expand(fig3.sweep(fig3.scales["half"][0], 150)) if m.label == "model=np-RNN seed=4"]
+    members = expand(fig3.sweep(fig3.scales["half"][0]))
+    [member] = [m for m in members if m.label == "length=150 model=np-RNN seed=4"]
     config = member.config
     assert (config.batch, config.optimizer, config.lr, config.clip, config.clip_by) == (1, "sgd", 1e-3, 10.0, "norm")
     assert (config.cool_at, config.updates, config.fan, config.hidden) == ((), 1_000_000, "hidden", 100)
@@ -161,7 +162,7 @@ def test_the_figures_of_the_paper_are_comparisons() -> None:
     assert fig3.paper is not None
     assert fig3.paper.bars["np-RNN"] == (9509, 9465, 8788, 8352, 7544)
     fig4 = found["fig4"]
-    config = expand(fig4.sweep(fig4.scales["half"][0], 50))[0].config
+    config = expand(fig4.sweep(fig4.scales["half"][0]))[0].config
     assert (config.batch, config.lr, config.updates, config.cool_at) == (16, 2e-4, 625_000, (1 / 3, 2 / 3))
 
 
@@ -190,6 +191,8 @@ def test_scales_cut_lengths_and_seeds_and_never_updates(key: str, scale: str) ->
         (TINY.replace("scales.paper", "scales.half"), "scales.paper"),
         (TINY.replace('name = "identity"', 'name = "np-RNN"'), "different names"),
         (TINY.replace("at = [4]", 'at = ["four"]'), "at"),
+        (TINY.replace("at = [4]", "at = [4, 6, 4]"), r"values of length, each once; got at = \[4, 6, 4\]"),
+        (TINY.replace("at = [4]", "at = []"), r"values of length, each once; got at = \[\]"),
         (TINY + "\n[[scales.half]]\nat = [5]\nseeds = [0]\nsettings = { updates = 30 }\n", "two settings"),
         (TINY.replace("of = 100", "of = 100\nchoose = [5, 6]"), r"choose needs bars .* none at \[6\]"),
         (TINY.replace("of = 100", "of = 100\nchoose = [5, 5]"), "once"),
@@ -216,7 +219,7 @@ def test_every_run_is_trained_and_written_down(done: tuple[Places, ComparisonRec
     ]
     assert not places.kept.exists()
     for run in record.runs:
-        folder = places.runs / f"length-{run.at}" / run.folder
+        folder = places.runs / run.folder
         config = json.loads((folder / "config.json").read_text())
         assert config["task_config"]["length"] == run.at
         assert config["train_config"]["seed"] == run.seed
@@ -227,6 +230,53 @@ def test_every_run_is_trained_and_written_down(done: tuple[Places, ComparisonRec
             for split in ("valid", "test"):
                 assert mine[split] == pytest.approx(theirs[split], rel=1e-6)
     assert read_comparison_record(places.out) == record
+
+
+# The first batch at more values: the record of TINY has 5 of its 12 runs.
+MANY = TINY.replace("at = [5]\nseeds = [0, 1]", "at = [7, 5, 6]\nseeds = [0, 1]")
+
+
+def test_a_batch_is_one_sweep_of_all_its_values() -> None:
+    many = tiny(MANY)
+    file = many.sweep(many.scales["paper"][0])
+    assert (file.count(), str(file.path)) == (12, "tiny, length 7, 5, 6")
+    places = [(m.task.length, m.config.model, m.config.seed) for m in expand(file)]  # type: ignore[attr-defined]
+    assert places == [(at, model, seed) for at in (7, 5, 6) for model in ("np-RNN", "IRNN") for seed in (0, 1)]
+
+
+def test_values_that_are_added_to_a_batch_are_trained_in_one_sweep_with_nothing_else(copy: Places) -> None:
+    before = {run.identity for run in read_comparison_record(copy.out).runs}
+    begun: list[Path] = []
+
+    def begin(file: SweepFile, runs: Path, without: frozenset[str]) -> int:
+        """What a sweep leaves that was stopped after one member of length 6 was begun."""
+        assert (file.count(), len(without)) == (12, 5)
+        assert runs == copy.runs
+        member = next(m for m in expand(file) if m.task.length == 6)  # type: ignore[attr-defined]
+        begun.append(train_until(20, member, runs))
+        return 143
+
+    record = copy.carry_out(tiny(MANY), begin)
+    assert copy.status == 143
+    assert [(r.at, r.update) for r in record.runs if not r.ended] == [(6, 20)]
+    assert [path.name for path in copy.kept.iterdir()] == [begun[0].name]
+    shutil.rmtree(copy.runs)
+    record = copy.carry_out(tiny(MANY))
+    assert copy.status == 0
+    assert copy.trained == [12 - 5], "one sweep; the second batch has its run already"
+    assert len([*copy.runs.glob("*/config.json")]) == 12 - 5
+    lines = (copy.runs / begun[0].name / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["update"] for line in lines] == [10, 20, 30, 40]
+    assert [(r.at, r.series, r.seed) for r in record.runs] == [
+        (at, series, seed) for at in (5, 6, 7) for series in ("np-RNN", "identity") for seed in (0, 1)
+    ]
+    assert all(r.state == "finished" for r in record.runs)
+    assert before <= {run.identity for run in record.runs}
+    for run in record.runs:
+        if run.identity not in before:
+            config = json.loads((copy.runs / run.folder / "config.json").read_text())
+            assert config["task_config"]["length"] == run.at
+    assert not copy.kept.exists()
 
 
 def test_what_the_record_has_is_never_trained_again(copy: Places) -> None:
@@ -251,14 +301,22 @@ def test_words_and_batches_may_change_and_nothing_that_is_judged(copy: Places) -
         copy.carry_out(tiny(), scale="quick")
 
 
+def train_until(update: int, member: SweepMember, runs: Path) -> Path:
+    """Train a member of a tiny comparison and stop; returns its run folder."""
+    config, length = member.config, member.task.length  # type: ignore[attr-defined]
+    words = f"--model {config.model} --seed {config.seed} --length {length} --clip {config.clip} --preset none"
+    words += " --train-size 40 --valid-size 20 --test-size 50 --hidden 6 --batch 2 --lr 0.01 --updates 40"
+    there = set(runs.glob("*/config.json"))
+    words = f"train addition {words} --eval-every 10 --stop-after {update} --cool-at --out {runs}"
+    assert main(words.split()) == 0
+    [path] = set(runs.glob("*/config.json")) - there
+    return path.parent
+
+
 def stop_half_way(file: SweepFile, runs: Path, without: frozenset[str]) -> int:
     """What a sweep leaves that was stopped at update 20."""
     for member in expand(file):
-        config, length = member.config, member.task.length  # type: ignore[attr-defined]
-        words = f"--model {config.model} --seed {config.seed} --length {length} --clip {config.clip} --preset none"
-        words += " --train-size 40 --valid-size 20 --test-size 50 --hidden 6 --batch 2 --lr 0.01 --updates 40"
-        words = f"train addition {words} --eval-every 10 --stop-after 20 --cool-at --out {runs}"
-        assert main(words.split()) == 0
+        train_until(20, member, runs)
     return 130
 
 
@@ -268,15 +326,15 @@ def test_a_stopped_comparison_keeps_its_runs_and_any_clone_goes_on(tmp_path: Pat
     assert places.status == 130
     assert {(r.state, r.update) for r in record.runs} == {("not finished", 20)}
     assert len(record.runs) == 4
-    kept = places.kept / "length-5"
-    assert sorted(path.name for path in kept.iterdir()) == sorted(r.folder for r in record.runs)
-    assert all((kept / r.folder / "checkpoint.safetensors").exists() for r in record.runs)
+    assert sorted(path.name for path in places.kept.iterdir()) == sorted(r.folder for r in record.runs)
+    assert all((places.kept / r.folder / "checkpoint.safetensors").exists() for r in record.runs)
     # A clone has the record and what was kept, and no runs.
     shutil.rmtree(places.runs)
     went_on = places.carry_out(tiny())
     assert places.status == 0
     assert places.trained == [4, 1]
     assert not places.kept.exists(), "what has ended needs no keeping"
+    assert places.kept.parent.exists(), "a folder that was not ours is not ours to remove"
     for mine, whole in zip(went_on.runs, read_comparison_record(copy.out).runs, strict=True):
         assert mine.identity == whole.identity
         assert mine.state == "finished"
@@ -286,13 +344,13 @@ def test_a_stopped_comparison_keeps_its_runs_and_any_clone_goes_on(tmp_path: Pat
 
 def test_collecting_takes_down_what_runs_have_reached(tmp_path: Path) -> None:
     places = Places(tmp_path)
-    stop_half_way(tiny().sweep(tiny().scales["paper"][0], 5), places.runs / "length-5", frozenset())
+    stop_half_way(tiny().sweep(tiny().scales["paper"][0]), places.runs, frozenset())
     record, status = carry_out_comparison(
         tiny(), places.runs, places.kept, places.out, scale="paper", train=None, tell=print
     )
     assert status == 0
     assert [r.update for r in record.runs] == [20] * 4
-    assert len(list((places.kept / "length-5").iterdir())) == 4
+    assert len(list(places.kept.iterdir())) == 4
     bars = conclude_comparison(record, tiny()).bars
     assert bars["np-RNN"][5].n == 0
     assert bars["np-RNN"][5].unfinished == 2
@@ -374,7 +432,7 @@ def test_the_command_trains_draws_and_draws_again(tmp_path: Path, monkeypatch: p
     record = read_comparison_record(out)
     assert [(r.series, r.at, r.update) for r in record.runs] == [("np-RNN", 4, 20), ("identity", 4, 20)]
     assert record.command == ["nprnn", "reproduce", "tiny.toml", "--scale", "quick", "--workers", "1"]
-    assert len(list(Path("runs/reproduce/addition/length-4").glob("*/config.json"))) == 2
+    assert len(list(Path("runs/reproduce/addition").glob("*/config.json"))) == 2
     page = (out / "README.md").read_text()
     shares = [record.evaluations(r)[-1]["test"]["within_0.04"] for r in record.runs]
     assert all(f"{statistics.fmean([100 * share]):.0f}" in page for share in shares)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import re
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from conftest import ROOT
 from nprnn.cli import main
 from nprnn.errors import ConfigError
 from nprnn.sweep import Job, Shard, cut, expand, make_plan, prepare, read_sweep
-from nprnn.sweep.plan import end_of
+from nprnn.sweep.shards import end_of
 from nprnn.sweep.shelf import Shelf
 from nprnn.tasks import TASKS, Addition, Sequences, TaskData
 from nprnn.training import TrainConfig
@@ -269,13 +271,20 @@ def test_shards_are_even_small_enough_and_longest_first(
         by_group.setdefault(group, []).append(shard)
         assert len(shard) <= together
         assert shard.memory <= memory or len(shard) == 1
-    whole = sum(job.work for job in jobs)
+    sizes = {group: [len(shard) for shard in own] for group, own in by_group.items()}
+    assert all(max(found) - min(found) <= 1 for found in sizes.values())
+    fewest = {}
+    for group, found in sizes.items():
+        largest = max(job.memory for job in jobs if job.group == group)
+        fewest[group] = math.ceil(sum(found) / max(1, min(together, memory // largest)))
+    share = sum(job.work for job in jobs) / workers
+    even = end_of(shards, workers, lambda shard: shard.work) <= 1.1 * share
+    if even and all(len(found) == fewest[group] for group, found in sizes.items()):
+        return
     for group, own in by_group.items():
-        sizes = {len(shard) for shard in own}
-        assert max(sizes) - min(sizes) <= 1
-        if sum(shard.work for shard in own) > whole / workers:
-            count = sum(job.group == group for job in jobs)
-            assert len(own) % workers == 0 or len(own) == count
+        assert len(own) >= fewest[group]
+        if sum(shard.work for shard in own) > share:
+            assert len(own) % workers == 0 or len(own) == sum(sizes[group])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -313,6 +322,58 @@ def test_one_seed_stays_together_and_small_groups_stay_whole() -> None:
     assert [sorted({k % 4 for k in shard.members}) for shard in shards[:2]] == [[0, 1], [2, 3]]
     assert [shard.seeds for shard in shards] == [2, 2, 4]
     assert sorted(len(shard) for shard in cut(jobs, 3, together=5)) == [4, 4, 4, 4, 4, 5, 5, 5, 5]
+
+
+def jobs_of(*groups: tuple[int, float], memory: int = 1, begun: Sequence[str] = ()) -> list[Job]:
+    """Groups called "a", "b" and so on, each of so many members of so much work each, a seed a member."""
+    names = [(chr(ord("a") + k), seed, work) for k, (count, work) in enumerate(groups) for seed in range(count)]
+    return [Job(k, name, seed, work, memory, name in begun) for k, (name, seed, work) in enumerate(names)]
+
+
+def contents(shards: Sequence[Shard]) -> list[tuple[tuple[int, ...], float]]:
+    return [(shard.members, shard.work) for shard in shards]
+
+
+def test_groups_stay_whole_where_they_can_be_shared_out_evenly() -> None:
+    whole = [((0, 1, 2, 3), 60.0), ((4, 5, 6, 7), 40.0), ((8, 9, 10, 11), 20.0)]
+    jobs = jobs_of((4, 15), (4, 10), (4, 5))
+    assert contents(cut(jobs, 2)) == whole, "60 on one worker, 40 and 20 on the other"
+    assert contents(cut(jobs, 1)) == whole
+    # 60, 40 and 8: 60 is more than 1.1 times the even share of 54. 60, 40 and 9.2: it is not.
+    halves = [((0, 1), 30.0), ((2, 3), 30.0), ((4, 5), 20.0), ((6, 7), 20.0)]
+    small = ((8, 9, 10, 11), 8.0)
+    assert contents(cut(jobs_of((4, 15), (4, 10), (4, 2)), 2)) == [*halves, small], "8 is too small to cut"
+    assert [len(shard) for shard in cut(jobs_of((4, 15), (4, 10), (4, 2.3)), 2)] == [4, 4, 4]
+
+
+def test_groups_are_cut_where_workers_would_wait() -> None:
+    assert contents(cut(jobs_of((4, 15)), 2)) == [((0, 1), 30.0), ((2, 3), 30.0)]
+    assert contents(cut(jobs_of((4, 15)), 3)) == [((2, 3), 30.0), ((0,), 15.0), ((1,), 15.0)]
+    thirds = [((0, 1), 10.0), ((2, 3), 10.0), ((4, 5), 10.0)]
+    assert contents(cut(jobs_of((6, 5), (6, 5)), 3)) == [*thirds, *(((a + 6, b + 6), work) for (a, b), work in thirds)]
+
+
+def test_memory_and_the_largest_shard_cut_and_nothing_else_where_that_is_even() -> None:
+    quarters = [((0, 1), 10.0), ((2, 3), 10.0), ((4, 5), 10.0), ((6, 7), 10.0)]
+    jobs = jobs_of((4, 5), (4, 5), memory=50)
+    assert contents(cut(jobs, 2, memory=100)) == quarters
+    assert contents(cut(jobs, 2, together=2)) == quarters
+    # Three shards of two, by memory, and a whole group: 30 on each of two workers.
+    jobs = [*jobs_of((6, 5), memory=50), *(Job(k, "b", k, 10.0, 1) for k in (6, 7, 8))]
+    assert contents(cut(jobs, 2, memory=100)) == [((6, 7, 8), 30.0), ((0, 1), 10.0), ((2, 3), 10.0), ((4, 5), 10.0)]
+    # Alone, three shards are not even on two workers.
+    assert [len(shard) for shard in cut(jobs[:6], 2, memory=100)] == [2, 2, 1, 1]
+
+
+def test_what_is_begun_comes_first_and_so_it_is_counted() -> None:
+    # By length 60, 40, 20 would be even; 20 and 40, which were begun, come first, and 60 then ends at 80.
+    shards = cut(jobs_of((4, 15), (4, 10), (4, 5), begun="bc"), 2)
+    assert [(shard.begun, shard.work) for shard in shards] == [
+        *[(True, 20.0), (True, 20.0), (True, 10.0), (True, 10.0)],
+        *[(False, 30.0), (False, 30.0)],
+    ]
+    whole = cut(jobs_of((4, 15), (4, 10), (4, 5), begun="a"), 2)
+    assert [(shard.begun, shard.work) for shard in whole] == [(True, 60.0), (False, 40.0), (False, 20.0)]
 
 
 def test_the_end_is_when_the_last_worker_ends() -> None:

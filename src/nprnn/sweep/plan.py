@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,23 +124,6 @@ def make_plan(
 
 def _group(member: SweepMember) -> Hashable:
     return member.task, ensemble_key(member.config)
-
-
-def end_of(shards: Sequence[Shard], workers: int, seconds: Callable[[Shard], float]) -> float:
-    """When the last of so many workers ends, each taking the next shard as soon as it is free.
-
-    Args:
-        shards: in the order in which they are started.
-        workers: how many.
-        seconds: that a shard takes.
-
-    Returns:
-        Seconds from the start.
-    """
-    free = [0.0] * workers
-    for shard in shards:
-        heapq.heapreplace(free, free[0] + seconds(shard))
-    return max(free)
 
 
 def cores() -> int:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nprnn.sweep.plan import Plan, end_of
-from nprnn.sweep.shards import Shard
+from nprnn.sweep.plan import Plan
+from nprnn.sweep.shards import Shard, end_of
 from nprnn.tasks import Batch, Split, TaskData
 from nprnn.training import Member, TrainConfig, evaluate, judged_at, start_model, start_run, train_ensemble
 

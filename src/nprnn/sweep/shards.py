@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 MOST_TOGETHER = 64
@@ -13,6 +14,8 @@ MOST_TOGETHER = 64
 MEMORY = 64 * 2**20
 # A group with less than this share of one worker's part is not cut for the sake of balance: others fill the gap.
 _SMALL = 0.25
+# Groups are left whole where the last worker then ends no later than this, in even shares of the work.
+_EVEN = 1.1
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,11 @@ class Shard:
 def cut(jobs: Sequence[Job], workers: int, *, together: int = MOST_TOGETHER, memory: int = MEMORY) -> list[Shard]:
     """Every job in one shard: those that are begun first, then the longest.
 
-    A group becomes as few shards as memory and ``together`` allow; a big one is cut further, to a multiple of the
-    workers, so that they end together. Sizes of a group's shards differ by 1 at most, and members of one seed stay
-    together where that allows it.
+    A group becomes as few shards as memory and ``together`` allow. Where the workers, each taking the next shard as
+    soon as it is free, would not end together with these (the last after more than 1.1 even shares of the work), a
+    big group is cut further, to a multiple of the workers. Nothing else is a reason to cut: a joint update of nine
+    members costs little more than one of four. Sizes of a group's shards differ by 1 at most, and members of one seed
+    stay together where that allows it.
 
     Args:
         jobs: what is to be trained.
@@ -80,15 +85,48 @@ def cut(jobs: Sequence[Job], workers: int, *, together: int = MOST_TOGETHER, mem
     groups: dict[Hashable, list[Job]] = {}
     for job in jobs:
         groups.setdefault(job.group, []).append(job)
-    small = _SMALL * sum(job.work for job in jobs) / workers
-    shards = []
+    fewest = []
     for group in groups.values():
         group.sort(key=lambda job: (not job.begun, job.seed, job.member))
         cap = max(1, min(together, memory // max(1, *(job.memory for job in group))))
-        pieces = math.ceil(len(group) / cap)
-        if sum(job.work for job in group) > small:
-            pieces = min(len(group), math.ceil(pieces / workers) * workers)
-        shards += [_shard(group[len(group) * k // pieces : len(group) * (k + 1) // pieces]) for k in range(pieces)]
+        fewest.append(math.ceil(len(group) / cap))
+    share = sum(job.work for job in jobs) / workers
+    shards = _shards(groups.values(), fewest)
+    if end_of(shards, workers, lambda shard: shard.work) <= _EVEN * share:
+        return shards
+    further = [
+        min(len(group), math.ceil(pieces / workers) * workers)
+        if sum(job.work for job in group) > _SMALL * share
+        else pieces
+        for group, pieces in zip(groups.values(), fewest, strict=True)
+    ]
+    return _shards(groups.values(), further)
+
+
+def end_of(shards: Sequence[Shard], workers: int, seconds: Callable[[Shard], float]) -> float:
+    """When the last of so many workers ends, each taking the next shard as soon as it is free.
+
+    Args:
+        shards: in the order in which they are started.
+        workers: how many.
+        seconds: that a shard takes.
+
+    Returns:
+        Seconds from the start.
+    """
+    free = [0.0] * workers
+    for shard in shards:
+        heapq.heapreplace(free, free[0] + seconds(shard))
+    return max(free)
+
+
+def _shards(groups: Iterable[Sequence[Job]], pieces: Iterable[int]) -> list[Shard]:
+    """Groups in so many pieces each, in the order in which they are started."""
+    shards = [
+        _shard(group[len(group) * k // count : len(group) * (k + 1) // count])
+        for group, count in zip(groups, pieces, strict=True)
+        for k in range(count)
+    ]
     return sorted(shards, key=lambda shard: (not shard.begun, -shard.work))
 
 

@@ -52,7 +52,7 @@ def carry_out_comparison(
 
     Args:
         experiment: what is asked.
-        runs: folder for the runs, a folder for each value of the axis; other comparisons of the task may share it.
+        runs: folder of run folders; other comparisons of the task may share it.
         kept: where runs that have begun are kept, to be committed and brought back.
         out: folder for the record.
         scale: which batches.
@@ -70,25 +70,22 @@ def carry_out_comparison(
     record = _begin(experiment, scale, out, command)
     status = 0
     for batch in experiment.scales[scale]:
-        for value in batch.at:
-            wanted, facts = _wanted(experiment, batch, value)
-            done = {run.identity for run in record.runs if run.ended}
-            if all(one.digest in done for one in wanted):
-                continue
-            places = runs / f"{experiment.axis}-{value}", kept / f"{experiment.axis}-{value}"
-            begun = [run.folder for run in record.runs if not run.ended]
-            if brought := bring_back(places[1], places[0], begun):
-                tell(f"{len(brought)} runs that were begun are brought back from {places[1]}")
-            if train is not None:
-                tell(f"{experiment.key}, {experiment.axis} {value}: {len(wanted)} runs")
-                ended = frozenset(one.identity for one in wanted if one.digest in done)
-                found = train(experiment.sweep(batch, value), places[0], ended)
-                status = max(status, found)
-            _take_down(record, experiment, wanted, facts, places[0])
-            keep(*places, *_names(record, wanted))
-            record.write(out)
-            if status in STOPPED:
-                return record, status
+        wanted, facts = _wanted(experiment, batch)
+        done = {run.identity for run in record.runs if run.ended}
+        if all(one.digest in done for one in wanted):
+            continue
+        begun, _ = _names(record, wanted)
+        if brought := bring_back(kept, runs, begun):
+            tell(f"{len(brought)} runs that were begun are brought back from {kept}")
+        if train is not None:
+            tell(f"{experiment.heading(batch)}: {len(wanted)} runs")
+            ended = frozenset(one.identity for one in wanted if one.digest in done)
+            status = max(status, train(experiment.sweep(batch), runs, ended))
+        _take_down(record, experiment, wanted, facts, runs)
+        keep(runs, kept, *_names(record, wanted))
+        record.write(out)
+        if status in STOPPED:
+            return record, status
     record.write(out)
     return record, status
 
@@ -109,12 +106,11 @@ def _begin(experiment: Comparison, scale: Scale, out: Path, command: Sequence[st
     return record
 
 
-def _wanted(experiment: Comparison, batch: Batch, value: int) -> tuple[list[_Wanted], Mapping[TaskConfig, TaskFacts]]:
-    file = experiment.sweep(batch, value)
-    members, facts = prepare(file)
-    names = [series.name for series in experiment.of_batch(batch) for _ in batch.seeds]
+def _wanted(experiment: Comparison, batch: Batch) -> tuple[list[_Wanted], Mapping[TaskConfig, TaskFacts]]:
+    members, facts = prepare(experiment.sweep(batch))
+    places = [(series.name, value) for value in batch.at for series in experiment.of_batch(batch) for _ in batch.seeds]
     found = []
-    for name, member in zip(names, members, strict=True):
+    for (name, value), member in zip(places, members, strict=True):
         text = identity(experiment.task, member, facts[member.task].fingerprint)
         found.append(_Wanted(name, value, member, text, hashlib.sha256(text.encode()).hexdigest()[:16]))
     return found, facts

@@ -55,8 +55,7 @@ def comparison_from(key: str, found: dict[str, Any], text: str) -> Comparison:
     _check_choice(comparison)
     for batches in comparison.scales.values():
         for batch in batches:
-            for value in batch.at:
-                comparison.sweep(batch, value)
+            comparison.sweep(batch)
     return comparison
 
 
@@ -123,6 +122,11 @@ def _check_names(comparison: Comparison) -> None:
             raise unknown("scale", scale, SCALES)
     if "paper" not in comparison.scales:
         raise ConfigError("a comparison needs batches of [[scales.paper]]")
+    for batch in (batch for batches in comparison.scales.values() for batch in batches):
+        if not batch.at or len(set(batch.at)) < len(batch.at):
+            raise ConfigError(
+                f"a batch names one or more values of {comparison.axis}, each once; got at = {list(batch.at)}"
+            )
     trained: dict[tuple[str, int], dict[str, Any]] = {}
     for batch in (batch for scale, batches in comparison.scales.items() if scale != "quick" for batch in batches):
         for place in product((series.name for series in comparison.of_batch(batch)), batch.at):

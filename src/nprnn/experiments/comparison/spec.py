@@ -34,7 +34,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Batch:
-    """Runs that are carried out together.
+    """Runs that are carried out together, as one sweep.
 
     Attributes:
         at: values of the axis, in their order.
@@ -162,16 +162,23 @@ class Comparison:
         """The series that a batch runs."""
         return tuple(series for series in self.series if not batch.series or series.name in batch.series)
 
-    def sweep(self, batch: Batch, value: int) -> SweepFile:
-        """The runs of a batch at one value of the axis, as a sweep file.
+    def sweep(self, batch: Batch) -> SweepFile:
+        """The runs of a batch as one sweep file: value by value, every series, every seed.
 
         Raises:
             ConfigError: settings that the task or the training does not have.
         """
-        common = {**self.settings, **batch.settings, self.axis: value}
-        entries = [{"model": series.model or series.name, **series.settings} for series in self.of_batch(batch)]
+        common = {**self.settings, **batch.settings}
+        entries = [
+            {self.axis: value, "model": series.model or series.name, **series.settings}
+            for value in batch.at
+            for series in self.of_batch(batch)
+        ]
         own = {name for entry in entries for name in entry}
         entries = [{**{name: common[name] for name in own & common.keys()}, **entry} for entry in entries]
         rest = {name: setting for name, setting in common.items() if name not in own}
-        name = f"{self.key}, {self.axis} {value}"
-        return sweep_of(name, self.task, batch.seeds, rest, entries=entries)
+        return sweep_of(self.heading(batch), self.task, batch.seeds, rest, entries=entries)
+
+    def heading(self, batch: Batch) -> str:
+        """A batch by its values, such as "fig3, length 150, 300"."""
+        return f"{self.key}, {self.axis} {', '.join(map(str, batch.at))}"

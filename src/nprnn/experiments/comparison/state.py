@@ -52,9 +52,8 @@ def keep(runs: Path, kept: Path, begun: Iterable[str], ended: Iterable[str]) -> 
             _copy(runs / name, kept / name)
     for name in ended:
         shutil.rmtree(kept / name, ignore_errors=True)
-    for folder in (kept, kept.parent):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    if kept.is_dir() and not any(kept.iterdir()):
+        kept.rmdir()
 
 
 def _copy(source: Path, target: Path) -> None:
