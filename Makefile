@@ -18,7 +18,7 @@ $(VENV)/.tested: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.rivals: $(VENV)/.tested
-	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[test,bench,browser]'
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[test,bench,browser,triton]'
 	touch $@
 
 # Trains np-RNN and IRNN on the addition problem (no download) and leaves demo/report.html to open.
@@ -40,12 +40,13 @@ test: lint
 	$(BIN)/pytest -q -n auto -m "not slow"
 
 # CI's suite: everything (full training runs, twenty kills of each task, sanitizers, an emulated ARM), then the operator and
-# its modules on the definition and on every lower instruction set of this machine.
+# its modules on the definition, on every lower instruction set of this machine, and on Triton's interpreter.
 test-all: $(VENV)/.rivals lint
 	$(BIN)/pytest -q -n auto
 	for kernel in $$($(BIN)/python -c "from nprnn.ops import cpu; print('reference', *cpu.instruction_sets()[:-1])"); do \
 	  echo "== kernel $$kernel" && NPRNN_KERNEL=$$kernel $(BIN)/pytest -q -n auto tests/test_ops.py tests/test_rnn.py || exit 1; \
 	done
+	echo "== kernel triton" && TRITON_INTERPRET=1 NPRNN_KERNEL=triton $(BIN)/pytest -q -n auto tests/test_ops.py tests/test_rnn.py
 
 # Rewrites the README's tables of results, and the claims in docs/reproduction.md, from results/.
 readme: $(VENV)/.installed

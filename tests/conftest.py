@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
+import triton_interpreter
+
 ROOT = Path(__file__).resolve().parent.parent
+
+if os.environ.get("TRITON_INTERPRET"):
+    triton_interpreter.mend()
 
 
 def data_folder() -> Path:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 import nprnn
 from nprnn.errors import InputError
-from nprnn.ops import reference, rnn, use_kernel
+from nprnn.ops import library, reference, rnn
+from nprnn.ops.backends import Kernel
 
 T, B, I, H = 5, 3, 2, 4  # noqa: E741
 
@@ -200,32 +201,33 @@ def test_opcheck(bias: bool, lengths: Tensor | None) -> None:
         torch.library.opcheck(torch.ops.nprnn.rnn.default, (*leaves, lengths, *options, recompute))
 
 
+def seen_by_backward(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The arguments of every backward pass of the operator from now on, which runs on the reference."""
+    seen: list[tuple[Any, ...]] = []
+
+    def spy(*arguments: Any) -> Any:
+        seen.append(arguments)
+        return reference.backward(*arguments)
+
+    monkeypatch.setattr(library, "kernel", lambda *tensors: Kernel(reference.forward, spy))
+    return seen
+
+
 def test_last_step_loss_arrives_without_a_gradient_for_y(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    original = reference.backward
-
-    def spy(dy: Any, dh_n: Any, *rest: Any) -> Any:
-        seen.append((dy is None, dh_n is None))
-        return original(dy, dh_n, *rest)
-
-    monkeypatch.setattr(reference, "backward", spy)
+    seen = seen_by_backward(monkeypatch)
     p = {k: v.requires_grad_() for k, v in problem().items()}
-    with use_kernel("reference"):
-        rnn(**p, nonlinearity="relu")[1].sum().backward()
-        rnn(**p, nonlinearity="relu")[0].sum().backward()
-    assert seen == [(True, False), (False, True)]
+    rnn(**p, nonlinearity="relu")[1].sum().backward()
+    rnn(**p, nonlinearity="relu")[0].sum().backward()
+    assert [(dy is None, dh_n is None) for dy, dh_n, *_ in seen] == [(True, False), (False, True)]
 
 
-def test_gradient_for_x_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    original = reference.backward
-    monkeypatch.setattr(reference, "backward", lambda *a: (seen.append(a[-1]), original(*a))[1])
+def test_gradients_for_x_and_h0_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = seen_by_backward(monkeypatch)
     p = problem()
-    for name in ("weight_hh", "x"):
+    for name in ("weight_hh", "x", "h0"):
         p[name].requires_grad_()
-        with use_kernel("reference"):
-            rnn(**p, nonlinearity="relu")[1].sum().backward()
-    assert seen == [False, True]
+        rnn(**p, nonlinearity="relu")[1].sum().backward()
+    assert [arguments[-2:] for arguments in seen] == [(False, False), (True, False), (True, True)]
 
 
 # --- torch.func, against the reference, which is plain torch ---------------------------------------------------------

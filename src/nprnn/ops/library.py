@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nprnn.ops import cpu, reference
-from nprnn.ops.backends import instruction_set
+from nprnn.ops import reference
+from nprnn.ops.backends import kernel
 
 _INPUTS = "Tensor x, Tensor h0, Tensor weight_ih, Tensor weight_hh, Tensor? bias, Tensor? lengths"
 _OPTIONS = "str nonlinearity, bool reverse, int linear_units"
@@ -43,8 +43,7 @@ def forward(
 ) -> tuple[Tensor, Tensor]:
     """``nprnn::rnn_forward``, to be called where no tracer looks on: arguments and results as in ``nprnn.ops.rnn``."""
     arguments = (x, h0, weight_ih, weight_hh, bias, lengths, nonlinearity, reverse, linear_units)
-    chosen = instruction_set(x, h0, weight_ih, weight_hh, bias)
-    return reference.forward(*arguments) if chosen is None else cpu.forward(chosen, *arguments)
+    return kernel(x, h0, weight_ih, weight_hh, bias).forward(*arguments)
 
 
 def backward(
@@ -65,18 +64,12 @@ def backward(
 ) -> Gradients:
     """``nprnn::rnn_backward``, likewise; an empty tensor stands for a gradient that was not asked for."""
     inputs = (x, h0, weight_ih, weight_hh, bias, lengths)
-    arguments = (dy, dh_n, *inputs, y, nonlinearity, reverse, linear_units, need_dx)
-    chosen = instruction_set(x, h0, weight_ih, weight_hh, bias)
-    gradients: Any
-    if chosen is None:
-        gradients = reference.backward(*arguments)
-    else:
-        gradients = cpu.backward(chosen, *arguments, need_dh0)
-    dx, dh0, dweight_ih, dweight_hh, dbias = gradients
+    arguments = (dy, dh_n, *inputs, y, nonlinearity, reverse, linear_units, need_dx, need_dh0)
+    dx, dh0, dweight_ih, dweight_hh, dbias = kernel(x, h0, weight_ih, weight_hh, bias).backward(*arguments)
     # An operator returns tensors only: an empty one stands for a gradient nobody asked for.
     return (
-        dx if dx is not None and need_dx else x.new_empty(0),
-        dh0 if dh0 is not None and need_dh0 else x.new_empty(0),
+        x.new_empty(0) if dx is None else dx,
+        x.new_empty(0) if dh0 is None else dh0,
         dweight_ih,
         dweight_hh,
         x.new_empty(0) if dbias is None else dbias,

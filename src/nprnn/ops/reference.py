@@ -72,9 +72,10 @@ def backward(
     reverse: bool,
     linear_units: int,
     need_dx: bool = True,
-) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor | None]:
+    need_dh0: bool = True,
+) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor, Tensor | None]:
     """Gradients of x, h0, weight_ih, weight_hh and bias; each has the shape of what it belongs to (shared: summed over
-    E).
+    E), those of x and h0 only when asked for.
 
     With a_t = dL/dy_t + W_hh^T dz_{t+1} and dz_t = f'(s_t) a_t: dW_hh = Σ dz_t y_{t-1}^T, dW_ih = Σ dz_t x_t^T, db = Σ
     dz_t.
@@ -93,7 +94,7 @@ def backward(
     dz = torch.stack(dzs if reverse else dzs[::-1], -3)
     return (
         project(dz, weight_ih.mT).sum_to_size(x.shape) if need_dx else None,
-        dh.sum_to_size(h0.shape),
+        dh.sum_to_size(h0.shape) if need_dh0 else None,
         outer(dz, without_padding(x, alive)).sum_to_size(weight_ih.shape),
         outer(dz, previous(y, h0, lengths, reverse)).sum_to_size(weight_hh.shape),
         None if bias is None else dz.sum((-3, -2)).sum_to_size(bias.shape),

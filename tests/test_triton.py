@@ -1,0 +1,273 @@
+"""Triton's kernels: their logic under its interpreter, what they are cut into, and what a compiler makes of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nprnn
+import triton_interpreter
+from conftest import absent
+from nprnn.errors import ConfigError
+from nprnn.ops import gpu, use_kernel
+from operator_cases import CARRIERS, HALF, LAID_OUT, LAYOUTS, Case, check
+
+HOPPER = gpu.Device(132, 227 * 1024)
+AMPERE = gpu.Device(108, 163 * 1024)
+SMALL = gpu.Device(30, 64 * 1024)
+
+
+@pytest.fixture(scope="module")
+def interpreter() -> Iterator[None]:
+    """Triton on CPU tensors; required when CI=true."""
+    if importlib.util.find_spec("triton") is None:
+        absent("TRITON'S KERNELS ARE NOT TESTED: triton is not installed (pip install 'nprnn[triton]')")
+    triton_interpreter.mend()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        gpu.missing.cache_clear()
+        yield
+    gpu.missing.cache_clear()
+
+
+# --- values, against the definition in float64 ------------------------------------------------------------------------
+
+# Every step of the interpreter takes about a millisecond.
+small = st.builds(
+    Case,
+    steps=st.integers(1, 7),
+    batch=st.integers(1, 5),
+    inputs=st.sampled_from((1, 2, 4, 5, 9)),
+    hidden=st.one_of(st.sampled_from((1, 2, 15, 16, 17, 33)), st.integers(1, 40)),
+    nonlinearity=st.sampled_from(("relu", "tanh")),
+    reverse=st.booleans(),
+    linear=st.one_of(st.just(0), st.integers(0, 40)),
+    bias=st.booleans(),
+    lengths=st.booleans(),
+    members=st.sampled_from((0, 0, 1, 3)),
+    lead=st.dictionaries(st.sampled_from(CARRIERS), st.sampled_from(("own", "spread"))),
+    # A y that no recurrence gives, as one step spread over all is, would not be 0 beyond a sequence's end.
+    layout=st.dictionaries(st.sampled_from(LAID_OUT), st.sampled_from(list(LAYOUTS))).filter(
+        lambda layout: layout.get("y") != "spread"
+    ),
+    cotangents=st.sampled_from(("dy and dh_n", "dy", "dh_n")),
+    need_dx=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=small)
+def test_values_and_gradients_are_the_references(interpreter: None, case: Case) -> None:
+    check(case, "triton")
+
+
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None)
+@given(case=small)
+def test_values_and_gradients_are_the_references_in_many_cases(interpreter: None, case: Case) -> None:
+    check(case, "triton")
+
+
+@pytest.mark.parametrize("hidden", [65, 130])
+@pytest.mark.parametrize("changes", [{}, {"lengths": True, "reverse": True}, {"nonlinearity": "tanh", "linear": 3}])
+def test_a_step_matrix_too_large_to_stay_is_streamed(
+    interpreter: None, monkeypatch: pytest.MonkeyPatch, hidden: int, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(gpu, "_properties", lambda device: gpu.Device(132, 16 * 1024))
+    case = Case(4, 3, 2, hidden, members=2, lead={"weight_hh": "own", "x": "own"}, **changes)
+    assert not gpu.plan(2, 3, hidden, 4, exact=True, device=gpu.Device(132, 16 * 1024)).resident
+    check(case, "triton")
+    check(replace(case, members=0, cotangents="dh_n", need_dx=False), "triton")
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("shared", [227 * 1024, 1024])
+def test_half_precision_rounds_the_state_and_no_more(
+    interpreter: None, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, shared: int
+) -> None:
+    monkeypatch.setattr(gpu, "_properties", lambda device: gpu.Device(132, shared))
+    case = Case(5, 3, 2, 20, dtype=dtype, lengths=True, norm=0.5)
+    # Tensor cores take states of half precision: every step rounds one.
+    check(case, "triton", eps=torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 700])
+def test_gradients_of_the_step_matrix_are_summed_in_pieces_of_time(
+    interpreter: None, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr(gpu, "_ROWS_OF_A_PIECE", 64)
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(2, steps, 3, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    torch.testing.assert_close(gpu._outer(a, b), torch.einsum("etbn,etbk->enk", a, b))
+
+
+def test_nan_is_not_taken_for_a_unit_that_is_off(interpreter: None) -> None:
+    x = torch.ones(2, 1, 1)
+    x[0] = torch.nan
+    weights = (torch.zeros(1, 3), torch.ones(3, 1), torch.eye(3))
+    with use_kernel("triton"):
+        y, h_n = torch.ops.nprnn.rnn_forward(x, *weights, None, None, "relu", False, 0)
+    assert bool(y.isnan().all())
+    assert bool(h_n.isnan().all())
+
+
+def test_what_it_does_not_cover_goes_to_the_reference(interpreter: None) -> None:
+    x = torch.ones(2, 1, 1, dtype=torch.float64)
+    assert gpu.obstacle(x) == "x is torch.float64"
+    assert gpu.obstacle(x.float()) is None
+    assert gpu.obstacle(x.float()[:0]) == "an axis is empty"
+    assert gpu.obstacle(torch.empty(2, 1, 1, device="meta")) == "x is on meta"
+    rnn = nprnn.RNN(1, 3, dtype=torch.float64)
+    want = rnn(x)[0]
+    with use_kernel("triton"):
+        torch.testing.assert_close(rnn(x)[0], want)
+
+
+# --- how a problem is cut ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("members", "batch", "hidden", "itemsize", "exact", "device", "plan"),
+    [
+        # Few sequences: as many programs as there can be.
+        (1, 1, 100, 4, True, HOPPER, gpu.Plan(True, 2, 128, 4)),
+        (1, 16, 100, 4, True, HOPPER, gpu.Plan(True, 2, 128, 4)),
+        # 128 programs of 2 leave 4 multiprocessors idle; nothing is smaller.
+        (1, 256, 100, 4, True, HOPPER, gpu.Plan(True, 2, 128, 4)),
+        (132, 1, 100, 4, True, HOPPER, gpu.Plan(True, 32, 128, 16)),
+        (132, 256, 100, 4, True, HOPPER, gpu.Plan(True, 32, 128, 16)),
+        (1, 1024, 100, 4, True, HOPPER, gpu.Plan(True, 4, 128, 8)),
+        (1, 1, 64, 4, True, HOPPER, gpu.Plan(True, 2, 64, 4)),
+        (1, 1, 5, 4, True, HOPPER, gpu.Plan(True, 2, 16, 4)),
+        # 128 x 128 in float32 and 256 x 256 in half precision stay; on less shared memory fewer do.
+        (1, 1, 128, 4, True, HOPPER, gpu.Plan(True, 2, 128, 4)),
+        (1, 1, 129, 4, True, HOPPER, gpu.Plan(False, 2, 64, 4)),
+        (1, 1, 256, 2, False, HOPPER, gpu.Plan(True, 16, 256, 16)),
+        (1, 1, 256, 2, False, AMPERE, gpu.Plan(True, 16, 256, 16)),
+        (1, 1, 256, 2, False, SMALL, gpu.Plan(False, 16, 64, 4)),
+        (1, 1, 100, 4, True, AMPERE, gpu.Plan(True, 2, 128, 4)),
+        (1, 1, 100, 4, True, SMALL, gpu.Plan(False, 2, 64, 4)),
+        (1, 1, 100, 4, False, HOPPER, gpu.Plan(True, 16, 128, 8)),
+    ],
+)
+def test_the_plan(
+    members: int, batch: int, hidden: int, itemsize: int, exact: bool, device: gpu.Device, plan: gpu.Plan
+) -> None:
+    assert gpu.plan(members, batch, hidden, itemsize, exact=exact, device=device) == plan
+
+
+# --- without a device -------------------------------------------------------------------------------------------------
+
+
+def test_the_status_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "missing", lambda: "no CUDA device")
+    assert nprnn.backend_status()["triton"] == "not in use: no CUDA device"
+    told = r"the triton kernel was asked for .* there is none here: no CUDA device"
+    with pytest.raises(ConfigError, match=told), use_kernel("triton"):
+        pass
+
+
+def test_the_status_under_the_interpreter(interpreter: None) -> None:
+    with use_kernel("triton"):
+        assert "CPU tensors, interpreted" in nprnn.backend_status()["triton"]
+    with use_kernel("reference"):
+        assert nprnn.backend_status()["triton"] == "not in use: NPRNN_KERNEL=reference"
+
+
+def test_importing_the_package_does_not_import_triton() -> None:
+    code = "import sys, nprnn; nprnn.backend_status(); print('triton' in sys.modules)"
+    env = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout.strip() == "False"
+
+
+# --- compiled, which takes no device ----------------------------------------------------------------------------------
+
+COMPILE = """
+import subprocess, sys, tempfile
+from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia.compiler import get_ptxas
+from triton.compiler import ASTSource, compile
+from nprnn.ops import gpu, triton_kernels
+
+TENSORS = "x h0 weight_ih weight_hh bias y h_n dy dh_n dz dh0 driven states".split()
+capability, dtype, hidden, tile = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+exact = dtype == "fp32"
+device = gpu.Device(132, int(sys.argv[5]))
+plan = gpu.plan(1, tile * 132, hidden, 4 if exact else 2, exact=exact, device=device)
+assert plan.tile == tile, plan
+common = dict(HAS_LENGTHS=True, TANH=False, REVERSE=False, TILE=tile, PRECISION="ieee", WIDEN=False)
+size = {"PADDED": plan.padded} if plan.resident else {"BLOCK": plan.padded}
+ways = {
+    "forward": dict(INPUTS=2, HAS_BIAS=True) if plan.resident else {},
+    "backward": dict(HAS_DY=True, **(dict(HAS_DH_N=True) if plan.resident else {})),
+}
+for way, own in ways.items():
+    kernel = getattr(triton_kernels, f"{'resident' if plan.resident else 'streamed'}_{way}")
+    constants = common | size | own
+    half = {"states"} if way == "backward" else set()
+    signature = {
+        name: "constexpr" if name in constants else "*i64" if name == "lengths" else "*fp32" if name in half
+        else "*" + dtype if name in TENSORS else "i32"
+        for name in kernel.arg_names
+    }
+    made = compile(
+        ASTSource(fn=kernel, signature=signature, constexprs=constants),
+        target=GPUTarget("cuda", capability, 32),
+        options={"num_warps": plan.warps},
+    )
+    with tempfile.NamedTemporaryFile("w", suffix=".ptx") as ptx:
+        ptx.write(made.asm["ptx"])
+        ptx.flush()
+        target = f"sm_{capability}a" if capability >= 90 else f"sm_{capability}"
+        done = subprocess.run(
+            [get_ptxas(capability).path, "-v", f"--gpu-name={target}", ptx.name, "-o", "/dev/null"],
+            capture_output=True, text=True, check=True,
+        )
+    print(way, "shared", made.metadata.shared, "of", device.shared, done.stderr)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("capability", "dtype", "hidden", "tile", "shared", "spill"),
+    [
+        (90, "fp32", 100, 2, 227 * 1024, 64),
+        (90, "fp32", 100, 4, 227 * 1024, 0),
+        (90, "fp32", 100, 16, 227 * 1024, 0),
+        (90, "fp32", 100, 32, 227 * 1024, 64),
+        (90, "bf16", 100, 16, 227 * 1024, 0),
+        (90, "bf16", 256, 16, 227 * 1024, 512),
+        (90, "fp32", 512, 2, 227 * 1024, 64),
+        (80, "fp32", 100, 2, 163 * 1024, 0),
+        (80, "bf16", 100, 16, 163 * 1024, 0),
+    ],
+)
+def test_a_compiler_fits_it_into_registers_and_shared_memory(
+    tmp_path: Path, capability: int, dtype: str, hidden: int, tile: int, shared: int, spill: int
+) -> None:
+    if importlib.util.find_spec("triton") is None:
+        absent("TRITON'S KERNELS ARE NOT COMPILED: triton is not installed (pip install 'nprnn[triton]')")
+    words = [sys.executable, "-c", COMPILE, *map(str, (capability, dtype, hidden, tile, shared))]
+    env = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"shared (\d+) of (\d+)", done.stdout)
+    assert len(found) == 2, done.stdout
+    assert all(int(taken) <= int(limit) for taken, limit in found), found
+    spilled = [int(n) for n in re.findall(r"(\d+) bytes spill stores", done.stdout)]
+    assert len(spilled) == 2, done.stdout
+    assert max(spilled) <= spill, done.stdout
