@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint readme clean
+.PHONY: demo test test-all lint readme gpu clean
 
 # The CPU build of torch is pinned and installed first: a plain `torch` would pull gigabytes of CUDA.
 # An editable install sees new files, but not new packages: those install again.
@@ -47,6 +47,12 @@ test-all: $(VENV)/.rivals lint
 	  echo "== kernel $$kernel" && NPRNN_KERNEL=$$kernel $(BIN)/pytest -q -n auto tests/test_ops.py tests/test_rnn.py || exit 1; \
 	done
 	echo "== kernel triton" && TRITON_INTERPRET=1 NPRNN_KERNEL=triton $(BIN)/pytest -q -n auto tests/test_ops.py tests/test_rnn.py
+
+# On a machine with a CUDA device and nothing to download (PYTHON is one that has torch and Triton): correctness, speed against
+# cuDNN, and Fig. 3 as far as it goes, in nine minutes; OUT is where it is written.
+OUT ?= results/bench
+gpu:
+	PYTHONPATH=src $(PYTHON) benchmarks/gpu.py --out $(OUT)
 
 # Rewrites the README's tables of results, and the claims in docs/reproduction.md, from results/.
 readme: $(VENV)/.installed

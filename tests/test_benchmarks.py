@@ -5,18 +5,27 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import os
 import subprocess
 import sys
+import tarfile
+import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from conftest import ROOT, real_data
+from nprnn.bench.gpu import Cell, cells
 from nprnn.bench.records import read_record
 from nprnn.bench.stretches import stretch
 from nprnn.errors import RunError
+from nprnn.experiments.comparison import read_comparison_record
+from nprnn.ops import library, reference
+from nprnn.ops.backends import Kernel
 from nprnn.tasks import Addition
 from nprnn.training import Member, TrainConfig, start_run
 
@@ -168,3 +177,105 @@ def test_ensembles_are_timed_against_single_runs(tmp_path: Path) -> None:
     for part in (record["addition"], record["pixels"]):
         assert all(value > 0 for value in part["microseconds"].values())
         assert all(part[key] > 0 for key in part["targets"])
+
+
+# --- on a GPU, as far as that goes without one ------------------------------------------------------------------------
+
+
+COMPARISON = """
+kind = "comparison"
+title = "Tiny"
+names = ["tiny-figure"]
+task = "addition"
+axis = "length"
+metric = "within_0.04"
+of = 100
+counted = "sequences of 100"
+differs = ["made up"]
+
+[settings]
+train_size = 40
+valid_size = 20
+test_size = 50
+hidden = 6
+batch = 2
+lr = 0.01
+cool_at = []
+updates = 40
+eval_every = 10
+
+[[series]]
+name = "np-RNN"
+
+[[series]]
+name = "IRNN"
+
+[[scales.paper]]
+at = [5, 6]
+seeds = [0]
+"""
+
+
+def test_the_cells_of_a_gpu_fit_its_memory_and_begin_with_those_that_have_targets() -> None:
+    found = cells()
+    assert 35 <= len(found) == len(set(found)) <= 50
+    assert found[:6] == [Cell(100, batch, 150, members) for members in (1, 132) for batch in (1, 16, 256)]
+    assert max(4 * c.hidden * c.batch * c.steps * c.members for c in found) <= 20e9
+
+
+def test_wrong_kernels_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = script("gpu")
+    found = gpu.correctness(time.monotonic() + 2, "cpu")
+    assert found["tried"] > 5
+    assert found["wrong"] == []
+    assert 0 < found["largest"]["torch.float32"] < 1e-5
+    assert gpu.correctness(time.monotonic() - 1, "cpu")["tried"] == 0
+
+    def off(*arguments: Any) -> tuple[Tensor, Tensor]:
+        y, h_n = reference.forward(*arguments)
+        return y, h_n + 1e-3
+
+    monkeypatch.setattr(library, "kernel", lambda *tensors: Kernel(off, reference.backward))
+    wrong = gpu.correctness(time.monotonic() + 1, "cpu")
+    assert len(wrong["wrong"]) == wrong["tried"] > 0
+
+
+def test_a_figure_goes_as_far_as_the_time(tmp_path: Path) -> None:
+    gpu = script("gpu")
+    file = tmp_path / "small.toml"
+    file.write_text(COMPARISON)
+    gpu.figure(tmp_path / "out", time.monotonic() - 1, "cpu", str(file))
+    begun = read_comparison_record(tmp_path / "out" / "small")
+    assert begun.runs == []
+    gpu.figure(tmp_path / "out", time.monotonic() + 60, "cpu", str(file))
+    record = read_comparison_record(tmp_path / "out" / "small")
+    assert [(run.series, run.at, run.state) for run in record.runs] == [
+        (name, at, "finished") for at in (5, 6) for name in ("np-RNN", "IRNN")
+    ]
+    assert (tmp_path / "out" / "small" / "README.md").exists()
+    assert not (tmp_path / "out" / "small-runs.tar").exists()
+
+
+def test_runs_that_have_begun_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = script("gpu")
+    file = tmp_path / "small.toml"
+    file.write_text(COMPARISON)
+    # The time is over in the midst of the first ensemble.
+    asked = itertools.count()
+    monkeypatch.setattr(gpu, "time", SimpleNamespace(monotonic=lambda: float(next(asked) > 30)))
+    gpu.figure(tmp_path / "out", 0.5, "cpu", str(file))
+    record = read_comparison_record(tmp_path / "out" / "small")
+    assert {run.state for run in record.runs} == {"not finished"}
+    with tarfile.open(tmp_path / "out" / "small-runs.tar") as archive:
+        assert sum(name.endswith("checkpoint.safetensors") for name in archive.getnames()) == len(record.runs) == 2
+
+
+def test_without_a_device_make_gpu_says_so() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--minutes", "0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 1
+    assert "make gpu: device cuda was asked for, but this torch" in done.stderr
+    assert "--device" not in done.stderr

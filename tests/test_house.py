@@ -26,6 +26,7 @@ FLOORS = {
     "processes": 0,
     "_native": 0,
     "configs": 1,
+    "devices": 1,
     "feature_store": 1,
     "init": 1,
     "runs": 1,

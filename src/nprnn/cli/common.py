@@ -21,6 +21,10 @@ WhichCheckpoint = Annotated[
     Which, tyro.conf.arg(help="The last iterate, or the one that did best on the validation set.")
 ]
 
+OnDevice = Annotated[
+    str, tyro.conf.arg(help="Where to compute: cpu, cuda or cuda:N. A run may begin on one and go on on another.")
+]
+
 
 def parse(kind: type[Options], words: list[str], prog: str, about: str | None, default: Any = None) -> Options:
     """The options of a command: an instance of a dataclass filled from words; exits with 2 on words that do not fit."""

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from nprnn.cli.common import CHECKPOINTS, RunFolder, WhichCheckpoint, console, parse
+from nprnn.cli.common import CHECKPOINTS, OnDevice, RunFolder, WhichCheckpoint, console, parse
+from nprnn.devices import find_device
 from nprnn.reporting import judge, judgement_picture, judgement_tables, metrics_table
+from nprnn.tasks.base import placed
 from nprnn.training import environment, evaluate, load_data, load_trained, predict
 
 
@@ -25,13 +27,16 @@ def command_eval(words: list[str]) -> int:
             Path | None,
             tyro.conf.arg(aliases=["--data", "--store"], help="Where the data are, if no longer where they were."),
         ] = None
+        device: OnDevice = "cpu"
 
     options = parse(Arguments, words, "nprnn eval", command_eval.__doc__)
+    device = find_device(options.device)
     trained = load_trained(options.run, CHECKPOINTS[options.checkpoint])
     data = load_data(trained.run, data_dir=options.data_dir, data=options.data_dir, store=options.data_dir)
     targets = {"at": trained.at, "steps_have_targets": data.steps_have_targets}
-    metrics = evaluate(trained.model, data.test, data.objective, **targets)  # type: ignore[arg-type]
-    outputs, truth = predict(trained.model, data.test, **targets)  # type: ignore[arg-type]
+    model, test = trained.model.to(device), placed(data.test, device)
+    metrics = evaluate(model, test, data.objective, **targets)  # type: ignore[arg-type]
+    outputs, truth = predict(model, test, **targets)  # type: ignore[arg-type]
     found = judge(outputs, truth, trained.class_names)
 
     rows = {"test": metrics, "constant answer": dict(data.objective.baseline)}
@@ -46,7 +51,7 @@ def command_eval(words: list[str]) -> int:
         "sequences": len(data.test),
         "test": metrics,
         **found.as_record(),
-        "env": environment(),
+        "env": environment(device),
     }
     suffix = "" if options.checkpoint == "last" else "-best"
     path = trained.run.write(f"eval{suffix}.json", json.dumps(result, indent=1).encode())

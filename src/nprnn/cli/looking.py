@@ -12,6 +12,7 @@ from rich.table import Table
 
 import nprnn
 from nprnn.cli.common import console, parse
+from nprnn.devices import cuda_status
 from nprnn.errors import ConfigError
 from nprnn.models import MODELS
 from nprnn.reporting import (
@@ -121,6 +122,7 @@ def command_info(words: list[str]) -> int:
     """Tell versions, kernels, tasks and models."""
     parse(dataclasses.make_dataclass("Arguments", []), words, "nprnn info", command_info.__doc__)
     rows = {key: value for key, value in environment().items() if key not in ("command", "started")}
+    rows |= {"device: cuda": cuda_status()}
     rows |= {f"kernel: {name}": status for name, status in nprnn.backend_status().items()}
     rows |= {"tasks": ", ".join(TASKS), "models": ", ".join(MODELS)}
     for key, value in rows.items():

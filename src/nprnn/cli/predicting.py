@@ -11,8 +11,9 @@ import torch
 import tyro
 from torch import Tensor
 
-from nprnn.cli.common import CHECKPOINTS, RunFolder, WhichCheckpoint, console, parse
+from nprnn.cli.common import CHECKPOINTS, OnDevice, RunFolder, WhichCheckpoint, console, parse
 from nprnn.cli.predicting_videos import VideoOptions, predict_videos
+from nprnn.devices import computing_on, find_device, move
 from nprnn.errors import ConfigError, DataError, RunError
 from nprnn.files import write_atomically
 from nprnn.reporting import as_csv, prediction_rows
@@ -40,19 +41,23 @@ class _Arguments:
             "file to write; None prints the table."
         ),
     ] = None
+    device: OnDevice = "cpu"
     video: tyro.conf.OmitArgPrefixes[VideoOptions] = dataclasses.field(default_factory=VideoOptions)
 
 
 def command_predict(words: list[str]) -> int:
     """Predict for new data: videos, with a picture of the scores over time, or sequences in .npz or CSV files."""
     options = parse(_Arguments, words, "nprnn predict", command_predict.__doc__)
+    device = find_device(options.device)
     trained = load_trained(options.run, CHECKPOINTS[options.checkpoint])
     if not options.files:
         raise ConfigError("name what to predict for, behind the run folder")
     if trained.run.config.get("task") == "ucf101":
+        if device.type != "cpu":
+            raise ConfigError(f"videos are answered for on the CPU; leave out --device {device}")
         return predict_videos(trained, options.files, options.checkpoint, options.out, options.video)
     _check_sequences(trained, options)
-    return _predict_sequences(trained, options.files[0], options.out)
+    return _predict_sequences(trained, options.files[0], options.out, device)
 
 
 def _check_sequences(trained: Trained, options: _Arguments) -> None:
@@ -69,11 +74,12 @@ def _check_sequences(trained: Trained, options: _Arguments) -> None:
         )
 
 
-def _predict_sequences(trained: Trained, file: Path, out: Path | None) -> int:
+def _predict_sequences(trained: Trained, file: Path, out: Path | None, device: torch.device) -> int:
     window, stride = _windows(trained)
     inputs = read_inputs(file, recording=window is not None)
     rows: list[dict[str, str | float]] = []
-    with torch.no_grad():
+    model = trained.model.to(device)
+    with torch.no_grad(), computing_on(device):
         for name, sequence in zip(inputs.names, inputs.sequences, strict=True):
             if sequence.shape[1] != trained.input_size:
                 raise DataError(
@@ -81,7 +87,7 @@ def _predict_sequences(trained: Trained, file: Path, out: Path | None) -> int:
                     f"{sequence.shape[1]} (shape {sequence.shape})"
                 )
             for label, part in _cut(name, torch.from_numpy(sequence), window, stride):
-                output = trained.model(part.unsqueeze(1), at=trained.at)
+                output = model(move(part.unsqueeze(1), device), at=trained.at).cpu()
                 rows += prediction_rows(
                     label, output.squeeze(1) if trained.at == "each" else output, trained.class_names
                 )

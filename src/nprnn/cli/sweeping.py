@@ -13,12 +13,12 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
-from nprnn.cli.common import console, parse
+from nprnn.cli.common import OnDevice, console, parse
+from nprnn.devices import find_device
 from nprnn.errors import ConfigError
 from nprnn.reporting.sweeping import SweepView, best_line, counts_text, size, span
 from nprnn.sweep import (
     MOST_MEMBERS,
-    MOST_TOGETHER,
     Account,
     Board,
     Plan,
@@ -45,8 +45,14 @@ _MOST_NAMES = 3
 class _Arguments:
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="The sweep file; docs/sweeps.md tells its format.")]
     out: Annotated[Path | None, tyro.conf.arg(help="The sweep's folder; None is runs/ and the file's name.")] = None
-    workers: Annotated[int | None, tyro.conf.arg(help="Processes at once; None is one for each core.")] = None
-    ensemble: Annotated[int, tyro.conf.arg(help="Most members that one process trains at once.")] = MOST_TOGETHER
+    workers: Annotated[
+        int | None, tyro.conf.arg(help="Processes at once; None is one for each core, or one on a CUDA device.")
+    ] = None
+    ensemble: Annotated[
+        int | None,
+        tyro.conf.arg(help="Most members that one process trains at once; None is 64, or what fits on a CUDA device."),
+    ] = None
+    device: OnDevice = "cpu"
     max_members: Annotated[int, tyro.conf.arg(help="Refuse a file that asks for more members.")] = MOST_MEMBERS
     dry_run: Annotated[bool, tyro.conf.arg(help="Only tell what would run, its memory and its time.")] = False
 
@@ -57,27 +63,29 @@ def command_sweep(words: list[str]) -> int:
     options = parse(_Arguments, words, "nprnn sweep", command_sweep.__doc__)
     file = read_sweep(options.file)
     folder = options.out if options.out is not None else Path("runs") / options.file.stem
-    workers = cores() if options.workers is None else options.workers
-    for name, value in (("workers", workers), ("ensemble", options.ensemble)):
-        if value < 1:
+    for name, value in (("workers", options.workers), ("ensemble", options.ensemble)):
+        if value is not None and value < 1:
             raise ConfigError(f"{name} must be at least 1, got {value}")
+    device = find_device(options.device)
+    workers = (cores() if device.type == "cpu" else 1) if options.workers is None else options.workers
     if options.dry_run:
         refuse_unwritable(folder)
-        plan = make_plan(file, folder, *prepare(file, options.max_members), workers, options.ensemble)
+        plan = make_plan(file, folder, *prepare(file, options.max_members), workers, options.ensemble, device)
         _tell_found(plan)
         _tell_plan(plan)
         return 0
-    return run_sweep(file, folder, workers, options.ensemble, options.max_members, began)
+    return run_sweep(file, folder, workers, options.ensemble, options.max_members, began, device=options.device)
 
 
 def run_sweep(
     file: SweepFile,
     folder: Path,
     workers: int,
-    together: int = MOST_TOGETHER,
+    together: int | None = None,
     most: int = MOST_MEMBERS,
     began: float | None = None,
     without: Collection[str] = (),
+    device: str = "cpu",
 ) -> int:
     """Train what is left of a sweep, with a view of it.
 
@@ -85,10 +93,11 @@ def run_sweep(
         file: the sweep.
         folder: of its runs.
         workers: processes at once.
-        together: most members that one process trains at once.
+        together: most members that one process trains at once; None is 64 on a CPU, and what fits elsewhere.
         most: most members there may be.
         began: when the command did, by the monotonic clock; None is now.
         without: identities of members that are left out.
+        device: where to compute.
 
     Returns:
         The exit status: 0, 1 where members failed, 130 or 143 where it was stopped.
@@ -97,14 +106,14 @@ def run_sweep(
     members, facts = prepare(file, most)
     members = [m for m in members if not without or identity(file.task, m, facts[m.task].fingerprint) not in without]
     with occupied(folder):
-        plan = make_plan(file, folder, members, facts, workers, together)
+        plan = make_plan(file, folder, members, facts, workers, together, find_device(device))
         keep_file(folder, file)
         _tell_found(plan)
         board = Board(plan.members, plan.standings, plan.facts)
-        account = Account(folder, file.task, board, workers, time.monotonic() - began)
+        account = Account(folder, file.task, board, workers, time.monotonic() - began, device)
         view = SweepView(console, board)
         with Interrupt() as interrupt, view:
-            Runner(board, file.task, folder, workers, account, view).run(plan.shards, interrupt)
+            Runner(board, file.task, folder, workers, account, view, device).run(plan.shards, interrupt)
         return _last_words(plan, board, account, interrupt)
 
 
@@ -122,7 +131,7 @@ def _tell_found(plan: Plan) -> None:
         _say(f"{len(plan.strangers)} run folders there are of no member and left alone: {_some(plan.strangers)}")
     if plan.shards:
         left = sum(map(len, plan.shards))
-        _say(f"{left} members in {_count(len(plan.shards), 'shard')}, {_workers(plan)} at once")
+        _say(f"{left} members in {_count(len(plan.shards), 'shard')}, {_workers(plan)} at once{_on(plan)}")
     needed, free = plan.disk_needed(), free_space(plan.folder)
     if needed > free:
         _say(f"warning: the runs may take {size(needed)} of disk, and {size(free)} are free")
@@ -160,8 +169,9 @@ def _tell_plan(plan: Plan) -> None:
             span(max(estimate.shards[k] for k in numbers)),
         )
     console.print(table)
-    _say(f"memory at once: at most about {size(plan.memory_at_once())}, for {_workers(plan)}")
-    _say(f"estimated time: {span(estimate.seconds)} on as many free cores; nothing was written to {plan.folder}")
+    _say(f"memory at once: at most about {size(plan.memory_at_once())}, for {_workers(plan)}{_on(plan)}")
+    free = "on as many free cores" if plan.device.type == "cpu" else f"on {plan.device}"
+    _say(f"estimated time: {span(estimate.seconds)} {free}; nothing was written to {plan.folder}")
 
 
 def _last_words(plan: Plan, board: Board, account: Account, interrupt: Interrupt) -> int:
@@ -195,6 +205,10 @@ def _last_words(plan: Plan, board: Board, account: Account, interrupt: Interrupt
 
 def _workers(plan: Plan) -> str:
     return _count(min(plan.workers, len(plan.shards)), "worker")
+
+
+def _on(plan: Plan) -> str:
+    return "" if plan.device.type == "cpu" else f" on {plan.device}"
 
 
 def _count(number: int, name: str) -> str:

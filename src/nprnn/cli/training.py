@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import torch
 import tyro
 
-from nprnn.cli.common import console, parse
+from nprnn.cli.common import OnDevice, console, parse
 from nprnn.configs import as_record
+from nprnn.devices import find_device
 from nprnn.errors import ConfigError
 from nprnn.models import MODELS, count_parameters, find_model
 from nprnn.reporting import Curve, TensorBoard, TrainingProgress, learning_curves, metrics_table
@@ -33,6 +34,7 @@ def command_train(words: list[str]) -> int:
         if options.threads < 1:
             raise ConfigError(f"threads must be at least 1, got {options.threads}")
         torch.set_num_threads(options.threads)
+    device = find_device(options.device)
     if as_record(options.task, locations=True).get("download"):
         console.print("downloading what is not in the cache yet")
     data = options.task.load(config.seed)
@@ -43,12 +45,14 @@ def command_train(words: list[str]) -> int:
     done = run.progress()
     title = f"{config.model} on {name}"
     state = "" if done == 0 else f", going on from update {done}" if done < last else ", finished before"
-    console.print(f"{title}: {run.folder}{state}", markup=False, soft_wrap=True)
+    place = "" if device.type == "cpu" else f", on {device}"
+    console.print(f"{title}: {run.folder}{state}{place}", markup=False, soft_wrap=True)
 
     progress = TrainingProgress(console, title, last, done, data.objective.headline)
     listeners: list[Listener] = [progress, *([TensorBoard(run.folder, done)] if options.tensorboard else [])]
     with Interrupt() as interrupt, progress:
-        model = train(config, data, run, stop_after=options.stop_after, stop=interrupt, listener=_Listeners(listeners))
+        told = _Listeners(listeners)
+        model = train(config, data, run, stop_after=options.stop_after, stop=interrupt, listener=told, device=device)
     if run.notice:
         console.print(run.notice, markup=False, soft_wrap=True)
     if interrupt.signal is not None and run.saved < last:
@@ -112,6 +116,7 @@ def _options(name: str, task_class: type[TaskConfig], words: list[str]) -> Any:
                     tyro.conf.arg(help="Stop after so many updates of the schedule; the same command goes on."),
                 ],
             ),
+            ("device", OnDevice),
             ("threads", Annotated[int | None, tyro.conf.arg(help="Threads to compute with; None leaves it to torch.")]),
             ("tensorboard", Annotated[bool, tyro.conf.arg(help="Write TensorBoard events into the run folder too.")]),
         ],
@@ -123,6 +128,7 @@ def _options(name: str, task_class: type[TaskConfig], words: list[str]) -> Any:
         preset_name,
         Path("runs"),
         None,
+        "cpu",
         None,
         False,
     )

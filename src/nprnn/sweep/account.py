@@ -27,12 +27,15 @@ class Account:
         board: the state to tell of.
         workers: processes at once.
         planning: seconds that it took to get here.
+        device: where they compute.
 
     Attributes:
         trouble: why the last writing failed, or "".
     """
 
-    def __init__(self, folder: Path, task_name: str, board: Board, workers: int, planning: float) -> None:
+    def __init__(
+        self, folder: Path, task_name: str, board: Board, workers: int, planning: float, device: str = "cpu"
+    ) -> None:
         self.trouble = ""
         self._path = folder / ACCOUNT
         self._task_name = task_name
@@ -42,6 +45,7 @@ class Account:
         self._session: dict[str, Any] = {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "workers": workers,
+            "device": device,
             "planning_seconds": round(planning, 3),
             "shards": self._shards,
         }

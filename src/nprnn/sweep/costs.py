@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import torch
+
+from nprnn.devices import CPU
 from nprnn.sweep.facts import TaskFacts
 from nprnn.training import TrainConfig
 from nprnn.training.readout import eval_batch
@@ -32,9 +35,9 @@ def memory(config: TrainConfig, facts: TaskFacts) -> int:
     return _FLOAT * (states + inputs + parameters(config, facts) * (3 + _slots(config)))
 
 
-def judging(config: TrainConfig, facts: TaskFacts) -> int:
+def judging(config: TrainConfig, facts: TaskFacts, device: torch.device = CPU) -> int:
     """Bytes of an evaluation, which members take one after the other."""
-    batch = min(eval_batch(facts.steps * facts.input_size), max(facts.judged, 1))
+    batch = min(eval_batch(facts.steps * facts.input_size, device), max(facts.judged, 1))
     return _FLOAT * facts.steps * batch * (config.hidden * _gates(config) + facts.input_size)
 
 

@@ -18,12 +18,14 @@ class Order(NamedTuple):
         members: number in the sweep, task settings and training settings of each.
         folder: folder of run folders.
         parent: process that it works for; without that one it stops.
+        device: where it computes, by name.
     """
 
     task_name: str
     members: tuple[tuple[int, TaskConfig, TrainConfig], ...]
     folder: Path
     parent: int
+    device: str = "cpu"
 
 
 class Doing(NamedTuple):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from nprnn.devices import CPU
 from nprnn.sweep.costs import PROCESS, disk, judging, memory, work
 from nprnn.sweep.facts import TaskFacts, learn_facts
 from nprnn.sweep.file import MOST_MEMBERS, SweepFile
 from nprnn.sweep.members import SweepMember, expand
+from nprnn.sweep.room import room
 from nprnn.sweep.shards import MOST_TOGETHER, Job, Shard, cut
 from nprnn.sweep.survey import Standing, survey
 from nprnn.tasks import TaskConfig
@@ -30,6 +35,7 @@ class Plan:
         standings: how each member stands.
         strangers: run folders there of no member.
         shards: what is left, in the order in which they are started.
+        device: where the workers compute.
     """
 
     file: SweepFile
@@ -40,6 +46,7 @@ class Plan:
     standings: list[Standing]
     strangers: Sequence[str]
     shards: Sequence[Shard]
+    device: torch.device = CPU
 
     def group(self, member: int) -> Hashable:
         """Members of equal groups can be one ensemble."""
@@ -49,7 +56,7 @@ class Plan:
         """Bytes that a shard takes: for its models in training, and for their data."""
         first = self.members[shard.members[0]]
         facts = self.facts[first.task]
-        return shard.memory + judging(first.config, facts), shard.seeds * facts.data_bytes
+        return shard.memory + judging(first.config, facts, self.device), shard.seeds * facts.data_bytes
 
     def memory_at_once(self) -> int:
         """Bytes that the workers take at most, whichever shards meet."""
@@ -96,7 +103,8 @@ def make_plan(
     members: Sequence[SweepMember],
     facts: Mapping[TaskConfig, TaskFacts],
     workers: int,
-    together: int = MOST_TOGETHER,
+    together: int | None = None,
+    device: torch.device = CPU,
 ) -> Plan:
     """Look at what is done and cut what is left.
 
@@ -106,20 +114,41 @@ def make_plan(
         members: of the sweep.
         facts: of each task setting.
         workers: processes at once.
-        together: the largest shard.
+        together: the largest shard; None is 64 on a CPU, and as many as memory allows elsewhere.
+        device: where the workers compute.
 
     Returns:
         The plan.
+
+    Raises:
+        RunError: the device does not tell how much memory it has.
     """
     found = survey(folder, file.task, members, facts)
+    jobs = _jobs(members, facts, found.standings, device)
+    if device.type == "cpu":
+        shards = cut(jobs, workers, together=together or MOST_TOGETHER)
+    else:
+        shards = cut(jobs, workers, together=together or max(len(jobs), 1), memory=room(device) // workers)
+    return Plan(file, folder, workers, members, facts, found.standings, found.strangers, shards, device)
+
+
+def _jobs(
+    members: Sequence[SweepMember],
+    facts: Mapping[TaskConfig, TaskFacts],
+    standings: Sequence[Standing],
+    device: torch.device,
+) -> list[Job]:
+    """What is left to train. On a device the data take memory too: each member its part of what its group shares."""
+    left = {k: _group(members[k]) for k, standing in enumerate(standings) if standing.open}
+    sizes = Counter(left.values())
+    seeds = Counter(group for group, _ in {(group, members[k].config.seed) for k, group in left.items()})
     jobs = []
-    for k, (member, standing) in enumerate(zip(members, found.standings, strict=True)):
-        if standing.open:
-            config, known = member.config, facts[member.task]
-            left = work(config, known, config.updates - standing.update)
-            jobs.append(Job(k, _group(member), config.seed, left, memory(config, known), standing.update > 0))
-    shards = cut(jobs, workers, together=together)
-    return Plan(file, folder, workers, members, facts, found.standings, found.strangers, shards)
+    for k, group in left.items():
+        config, known, done = members[k].config, facts[members[k].task], standings[k].update
+        data = 0 if device.type == "cpu" else known.data_bytes * seeds[group] // sizes[group]
+        updates = work(config, known, config.updates - done)
+        jobs.append(Job(k, group, config.seed, updates, memory(config, known), done > 0, data))
+    return jobs
 
 
 def _group(member: SweepMember) -> Hashable:

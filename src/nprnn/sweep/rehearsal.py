@@ -12,9 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nprnn.devices import computing_on, synchronize
 from nprnn.sweep.plan import Plan
 from nprnn.sweep.shards import Shard, end_of
 from nprnn.tasks import Batch, Split, TaskData
+from nprnn.tasks.base import placed
 from nprnn.training import Member, TrainConfig, evaluate, judged_at, start_model, start_run, train_ensemble
 
 _SECONDS = 2.0
@@ -89,25 +91,38 @@ def _measure(plan: Plan, shard: Shard) -> Speed:
             config = dataclasses.replace(member.config, updates=_NEVER, eval_every=_NEVER, lr=_HARMLESS)
             # Members that differ in one of these alone would share a folder.
             ensemble.append(Member(config, data, start_run(name, task, config, data, Path(folder) / str(k))))
-        clock = _Clock()
-        train_ensemble(ensemble, stop=clock)
-    return Speed(clock.seconds_an_update() / len(members), _seconds_to_judge(members[0].config, data))
+        clock = _Clock(plan.device)
+        train_ensemble(ensemble, stop=clock, device=plan.device)
+    return Speed(clock.seconds_an_update() / len(members), _seconds_to_judge(members[0].config, data, plan.device))
+
+
+def _now(device: torch.device) -> float:
+    """Seconds on the core, whoever else uses it; on a device those that pass until it has done all it was told to."""
+    if device.type == "cpu":
+        return time.process_time()
+    synchronize(device)
+    return time.perf_counter()
 
 
 class _Clock:
-    """Counts updates, and says when there are enough of them. It counts time on the core, whoever else uses it."""
+    """Counts updates, and says when there are enough of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._until = time.monotonic() + _SECONDS
-        self._began = self._latest = self._warm = time.process_time()
+        self._began = self._latest = self._warm = _now(device)
         self._updates = self._before = 0
 
     def __call__(self) -> bool:
         self._updates += 1
-        self._latest = time.process_time()
+        over = time.monotonic() > self._until
+        warming = self._latest - self._began < _SECONDS_WARMING
+        # A device is waited for while it warms and at the end: in between, waiting would be timed.
+        if over or warming or self._device.type == "cpu":
+            self._latest = _now(self._device)
         if self._latest - self._began < _SECONDS_WARMING:
             self._warm, self._before = self._latest, self._updates
-        return time.monotonic() > self._until
+        return over
 
     def seconds_an_update(self) -> float:
         if self._updates - self._before > 2:
@@ -115,16 +130,17 @@ class _Clock:
         return (self._latest - self._began) / max(self._updates, 1)
 
 
-def _seconds_to_judge(config: TrainConfig, data: TaskData) -> float:
-    model = start_model(config, data)
+def _seconds_to_judge(config: TrainConfig, data: TaskData, device: torch.device) -> float:
+    model = start_model(config, data).to(device)
     seconds = 0.0
-    for split in (data.valid, data.test):
-        if split is not None and len(split):
-            part = _Part(split, min(_JUDGED, len(split)))
-            began = time.process_time()
-            at = judged_at(config, data)
-            evaluate(model, part, data.objective, at=at, steps_have_targets=data.steps_have_targets)
-            seconds += (time.process_time() - began) * len(split) / len(part)
+    with computing_on(device):
+        for split in (data.valid, data.test):
+            if split is not None and len(split):
+                part = _Part(placed(split, device), min(_JUDGED, len(split)))
+                began = _now(device)
+                at = judged_at(config, data)
+                evaluate(model, part, data.objective, at=at, steps_have_targets=data.steps_have_targets)
+                seconds += (_now(device) - began) * len(split) / len(part)
     return seconds
 
 

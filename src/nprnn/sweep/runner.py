@@ -65,10 +65,18 @@ class Runner:
         workers: processes at once.
         account: what is written down.
         watcher: told of members.
+        device: where the workers compute, by name.
     """
 
     def __init__(
-        self, board: Board, task_name: str, folder: Path, workers: int, account: Account, watcher: Watcher
+        self,
+        board: Board,
+        task_name: str,
+        folder: Path,
+        workers: int,
+        account: Account,
+        watcher: Watcher,
+        device: str = "cpu",
     ) -> None:
         self._board = board
         self._task_name = task_name
@@ -76,6 +84,7 @@ class Runner:
         self._most = workers
         self._account = account
         self._watcher = watcher
+        self._device = device
         self._workers: dict[Connection, _Worker] = {}
         self._queue: list[Shard] = []
         self._stopping = False
@@ -122,7 +131,7 @@ class Runner:
     def _start(self, shard: Shard) -> None:
         members = tuple((k, self._board.members[k].task, self._board.members[k].config) for k in shard.members)
         ours, theirs = _PROCESSES.Pipe(duplex=False)
-        order = Order(self._task_name, members, self._folder, os.getpid())
+        order = Order(self._task_name, members, self._folder, os.getpid(), self._device)
         process = _PROCESSES.Process(target=labour, args=(theirs, order), daemon=True)
         try:
             with signals_held():

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
+# For a processor; on a device a group stays whole as far as memory allows (``nprnn.sweep.room``).
 MOST_TOGETHER = 64
 # What a shard's models take. More, and states leave the processor's cache between the forward and the backward pass,
 # which costs more than sharing a call saves: at T = 784, B = 16, H = 100 eight members together are slower than four
@@ -29,6 +30,7 @@ class Job:
         work: how much is left.
         memory: bytes it takes.
         begun: whether some of it is done.
+        data: bytes of data that it takes as well, where these count.
     """
 
     member: int
@@ -37,6 +39,7 @@ class Job:
     work: float
     memory: int
     begun: bool = False
+    data: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def cut(jobs: Sequence[Job], workers: int, *, together: int = MOST_TOGETHER, mem
     fewest = []
     for group in groups.values():
         group.sort(key=lambda job: (not job.begun, job.seed, job.member))
-        cap = max(1, min(together, memory // max(1, *(job.memory for job in group))))
+        cap = max(1, min(together, memory // max(1, *(job.memory + job.data for job in group))))
         fewest.append(math.ceil(len(group) / cap))
     share = sum(job.work for job in jobs) / workers
     shards = _shards(groups.values(), fewest)

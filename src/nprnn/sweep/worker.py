@@ -41,6 +41,8 @@ def labour(channel: Connection, order: Order) -> None:
         _train(order, desk, lambda: stop() or desk.alone)
     except Exception as error:
         text = str(error) if isinstance(error, NprnnError) else f"{type(error).__name__}: {error}"
+        if isinstance(error, torch.OutOfMemoryError):
+            text += "; train fewer members at once with --ensemble"
         desk.tell(Broken(text, traceback.format_exc()))
     desk.tell(Spent(desk.loading, desk.training))
     channel.close()
@@ -150,7 +152,7 @@ def _train(order: Order, desk: Desk, stop: Callable[[], bool]) -> None:
     desk.tell(Doing("training"))
     began = time.perf_counter()
     try:
-        train_ensemble(members, stop=stop, listener=desk)
+        train_ensemble(members, stop=stop, listener=desk, device=order.device)
     finally:
         desk.training = time.perf_counter() - began
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import functional
+
+from nprnn.devices import move
 
 
 class Batch(NamedTuple):
@@ -23,17 +27,32 @@ class Batch(NamedTuple):
     y: Tensor
     lengths: Tensor | None = None
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        lengths = None if self.lengths is None else move(self.lengths, device)
+        return Batch(move(self.x, device), move(self.y, device), lengths)
+
 
 class Split(Protocol):
-    """A set of sequences."""
+    """A set of sequences.
+
+    It may have a method ``to(device)`` as well, which gives the same set with its numbers kept there and batches made
+    there. Batches of a set without one are made on the CPU and moved.
+    """
 
     def __len__(self) -> int:
         """How many there are."""
         ...
 
     def batch(self, index: Tensor) -> Batch:
-        """The sequences at ``index`` [B]."""
+        """The sequences at ``index`` [B], which is on the CPU."""
         ...
+
+
+def placed(split: Split, device: torch.device) -> Split:
+    """A set kept on a device, if it can be; else itself."""
+    to: Callable[[torch.device], Split] | None = getattr(split, "to", None)
+    return split if device.type == "cpu" or to is None else to(device)
 
 
 class Loss(Protocol):
@@ -69,8 +88,16 @@ class CrossEntropy:
         loss = functional.cross_entropy(output.flatten(0, -2), y.flatten(), reduction="none").view(y.shape)
         if self.class_weights is None:
             return loss.mean(-1) if live is None else _mean(loss, live.to(loss))
-        weights = loss.new_tensor(self.class_weights)[y]
+        weights = _as_tensor(self.class_weights, loss.dtype, loss.device)[y]
         return _mean(loss, weights if live is None else weights * live)
+
+
+@functools.lru_cache(maxsize=16)
+def _as_tensor(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Made once: a device would have to be waited for at every update."""
+    # Autograd keeps it, whoever asked first.
+    with torch.inference_mode(False):
+        return torch.tensor(numbers, dtype=dtype, device=device)
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from nprnn.devices import move
 from nprnn.errors import ConfigError
 from nprnn.seeds import derive
 from nprnn.tasks.base import Batch, TaskData, regression
@@ -68,9 +69,14 @@ class MarkedSequences:
 
     def batch(self, index: Tensor) -> Batch:
         """x [T, B, 2] = (value, 1 at the two marked steps), y [B] = the answer."""
+        index = move(index, self.values.device)
         values, marks = self.values[index], self.marks[index]
         mask = torch.zeros_like(values).scatter_(1, marks, 1.0)
         return Batch(torch.stack([values.T, mask.T], -1), self.answer(values.gather(1, marks)))
+
+    def to(self, device: torch.device) -> MarkedSequences:
+        """The same set on a device."""
+        return replace(self, values=move(self.values, device), marks=move(self.marks, device))
 
 
 @dataclass(frozen=True)

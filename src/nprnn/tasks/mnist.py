@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nprnn.configs import LOCATION
+from nprnn.devices import move
 from nprnn.errors import ConfigError
 from nprnn.seeds import derive
 from nprnn.tasks.base import Batch, TaskData, classification
@@ -38,7 +39,12 @@ class Images:
 
     def batch(self, index: Tensor) -> Batch:
         """x [T, B, I] with grey values in [0, 1], y [B] classes."""
+        index = move(index, self.pixels.device)
         return Batch(self.pixels[index].transpose(0, 1).float() / 255, self.labels[index])
+
+    def to(self, device: torch.device) -> Images:
+        """The same images on a device, a byte a pixel."""
+        return replace(self, pixels=move(self.pixels, device), labels=move(self.labels, device))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from nprnn.training.interrupt import Interrupt as Interrupt
 from nprnn.training.loop import Listener as Listener
 from nprnn.training.loop import train as train
 from nprnn.training.loop import train_ensemble as train_ensemble
+from nprnn.training.machine import environment as environment
 from nprnn.training.members import Member as Member
 from nprnn.training.members import Outcome as Outcome
 from nprnn.training.members import check_fits as check_fits
@@ -21,7 +22,6 @@ from nprnn.training.readout import evaluate as evaluate
 from nprnn.training.readout import judged_at as judged_at
 from nprnn.training.readout import predict as predict
 from nprnn.training.sessions import Trained as Trained
-from nprnn.training.sessions import environment as environment
 from nprnn.training.sessions import load_data as load_data
 from nprnn.training.sessions import load_trained as load_trained
 from nprnn.training.sessions import start_run as start_run

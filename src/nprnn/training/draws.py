@@ -10,12 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from nprnn.devices import CPU, move
 from nprnn.seeds import derive
 from nprnn.tasks.base import Batch, Split
 from nprnn.training.config import TrainConfig
 
-# Drawing takes dozens of small calls however little is drawn: so many numbers at once are cheap, and stay in cache.
+# Drawing takes dozens of small calls however little is drawn: so many numbers at once are cheap, and stay in cache. On
+# a device memory sets the bound: 256 MiB, two or three times over while batches are put together.
 _NUMBERS_AT_ONCE = 1 << 18
+_NUMBERS_ON_A_DEVICE = 1 << 26
+_MOST_AT_ONCE = 64
 
 
 def batches(config: TrainConfig, size: int, first: int, last: int | None = None) -> Iterator[tuple[int, Tensor]]:
@@ -47,10 +51,12 @@ class Draws:
     Args:
         places: where each member stands.
         steps_have_targets: whether ``Batch.y`` has a target for every step.
+        device: where x and y are wanted; training sets may be kept there or not.
     """
 
-    def __init__(self, places: Sequence[Place], steps_have_targets: bool) -> None:
+    def __init__(self, places: Sequence[Place], steps_have_targets: bool, device: torch.device = CPU) -> None:
         self._steps_have_targets = steps_have_targets
+        self._device = device
         streams: dict[tuple[int, int, int], int] = {}
         self._streams: list[tuple[Split, Iterator[tuple[int, Tensor]]]] = []
         # For each member, whose draw it takes.
@@ -70,8 +76,10 @@ class Draws:
             updates: how many.
 
         Yields:
-            x [E, T, B, I], or [T, B, I] where all members see the same, y and lengths with a leading E.
+            x [E, T, B, I], or [T, B, I] where all members see the same, y and lengths with a leading E; the lengths are
+            on the CPU wherever the others are.
         """
+        most = _NUMBERS_AT_ONCE if self._device.type == "cpu" else _NUMBERS_ON_A_DEVICE
         while updates > 0:
             count = min(updates, self._at_once or 1)
             updates -= count
@@ -80,7 +88,7 @@ class Draws:
             if self._at_once is None:
                 # Sequences of different lengths are padded to the longest drawn, so they come an update at a time.
                 same = batch.lengths is None
-                self._at_once = max(1, min(64, _NUMBERS_AT_ONCE // max(batch.x.numel(), 1))) if same else 1
+                self._at_once = max(1, min(_MOST_AT_ONCE, most // max(batch.x.numel(), 1))) if same else 1
             for k in range(count):
                 yield Batch(batch.x[k], batch.y[k], None if batch.lengths is None else batch.lengths[k])
 
@@ -88,6 +96,8 @@ class Draws:
         """The next updates' sequences as x [K, T, B, I], y [K, B, ...] or [K, T, B, ...], lengths [K, B]."""
         index = torch.cat([index for _, index in islice(order, count)])
         x, y, lengths = train.batch(index)
+        if self._device.type != "cpu":
+            x, y, lengths = move(x, self._device), move(y, self._device), None if lengths is None else lengths.cpu()
         x = x.view(len(x), count, -1, *x.shape[2:]).movedim(1, 0)
         if self._steps_have_targets:
             y = y.view(len(y), count, -1, *y.shape[2:]).movedim(1, 0)
@@ -129,11 +139,11 @@ def dropout_factors(members: Sequence[tuple[TrainConfig, int]], batch: Batch, *,
 
     Args:
         members: the settings of each, and how many updates it has done.
-        batch: theirs, with a leading E.
+        batch: theirs, with a leading E; the lengths on the CPU.
         for_each_step: whether every state goes to the head, or one a sequence.
 
     Returns:
-        [E, B, H], or [E, T, B, H].
+        [E, B, H], or [E, T, B, H], on the CPU.
     """
     steps = batch.x.shape[-3] if for_each_step else 0
     factors = []

@@ -10,15 +10,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from nprnn.devices import computing_on, find_device, move
 from nprnn.errors import ConfigError, NonFiniteError, RunError
 from nprnn.models import SequenceModel
 from nprnn.runs import Run
 from nprnn.tasks.base import Batch, TaskData
 from nprnn.training.config import TrainConfig
 from nprnn.training.draws import Draws, Place, dropout_factors
-from nprnn.training.members import Member, Outcome, check_together, start_model
+from nprnn.training.machine import environment, note_environment
+from nprnn.training.members import Member, Outcome, check_together, data_on, start_model
 from nprnn.training.optimizers import StackedClip, StackedOptimizer
-from nprnn.training.readout import losses
+from nprnn.training.readout import StackedLosses
 from nprnn.training.seats import Seat, no_way_on
 from nprnn.training.stacked import StackedModels, kind
 
@@ -51,6 +53,7 @@ def train(
     stop_after: int | None = None,
     stop: Callable[[], bool] = lambda: False,
     listener: Listener | None = None,
+    device: str | torch.device = "cpu",
 ) -> SequenceModel:
     """Train from the run's last checkpoint, or from the start, to the end of the schedule.
 
@@ -64,18 +67,20 @@ def train(
         stop_after: stop once so many updates of the schedule are done (a later call goes on from there).
         stop: asked after every update; true ends the training with a checkpoint of that very update.
         listener: told of updates and evaluations.
+        device: where to compute: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. It is no setting: the start, the data and their
+            order are the same, and a run may go on elsewhere.
 
     Returns:
-        The trained model.
+        The trained model, on the device.
 
     Raises:
-        ConfigError: settings that do not go with the data, or a ``stop_after`` below 1.
+        ConfigError: settings that do not go with the data, a ``stop_after`` below 1, or no such device.
         NonFiniteError: the loss or the gradient became NaN or infinite; the last checkpoint is from before.
         RunError: the run folder is damaged, in use, or cannot be written.
 
     Source: sections 3 and 4.
     """
-    with _Training([Member(config, data, run)], stop_after, listener) as training:
+    with _Training([Member(config, data, run)], stop_after, listener, device) as training:
         models = [seat.model for seat in training.seats]
         (outcome,) = training.finish(stop)
     if outcome.state == "diverged":
@@ -91,6 +96,7 @@ def train_ensemble(
     stop_after: int | None = None,
     stop: Callable[[], bool] = lambda: False,
     listener: Listener | None = None,
+    device: str | torch.device = "cpu",
 ) -> list[Outcome]:
     """Train E members at once, each as ``train`` would alone: its own start, data order, optimiser, schedule and clip.
 
@@ -100,30 +106,41 @@ def train_ensemble(
     Args:
         members: of one task with one setting, whose ``ensemble_key`` are equal.
         stop_after: stop each once so many updates of its schedule are done.
-        stop: asked after every update; true ends the training with a checkpoint of that very update.
+        stop: asked after every update; true ends the training with a checkpoint of that very update. On a CUDA device
+            it is asked once the update is under way there, done or not.
         listener: told of updates and evaluations.
+        device: where to compute, as for ``train``.
 
     Returns:
         How each ended, in the order given.
 
     Raises:
-        ConfigError: members that do not go together, settings that do not fit the data, a ``stop_after`` below 1.
+        ConfigError: members that do not go together, settings that do not fit the data, a ``stop_after`` below 1, or no
+            such device.
 
     Source: sections 3 and 4.
     """
-    with _Training(members, stop_after, listener) as training:
+    with _Training(members, stop_after, listener, device) as training:
         return training.finish(stop)
 
 
 class _Training:
     """Members in training, while entered; ``seats`` are those that still train, in the order of their rows."""
 
-    def __init__(self, members: Sequence[Member], stop_after: int | None, listener: Listener | None) -> None:
+    def __init__(
+        self,
+        members: Sequence[Member],
+        stop_after: int | None,
+        listener: Listener | None,
+        device: str | torch.device,
+    ) -> None:
         check_together(members)
         if stop_after is not None and stop_after < 1:
             raise ConfigError(f"stop_after must be at least 1, got {stop_after}")
         self.members = members
         self.seats: list[Seat] = []
+        self._device = find_device(device)
+        self._elsewhere = self._device.type != "cpu"
         self._stop_after = stop_after
         self._listener = listener
         self._outcomes: dict[int, Outcome] = {}
@@ -132,23 +149,27 @@ class _Training:
         self._stopping = False
 
     def __enter__(self) -> _Training:
-        with ExitStack() as locks:
-            self._begin(locks)
-            self._locks = locks.pop_all()
+        with ExitStack() as surroundings:
+            surroundings.enter_context(computing_on(self._device))
+            self._begin(surroundings)
+            self._surroundings = surroundings.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._locks.close()
+        self._surroundings.close()
 
     def _begin(self, locks: ExitStack) -> None:
         kept: dict[int, dict[str, Tensor] | None] = {}
-        for number, member in enumerate(self.members):
+        env = environment(self._device)
+        for number, (member, data) in enumerate(zip(self.members, data_on(self.members, self._device), strict=True)):
             config = member.config
             last = config.updates if self._stop_after is None else min(config.updates, self._stop_after)
-            seat = Seat(number, member, start_model(config, member.data), last)
+            seat = Seat(number, member._replace(data=data), start_model(config, data).to(self._device), last)
             with self._own(seat):
                 locks.enter_context(member.run.lock())
                 kept[number] = seat.restore()
+                if seat.done < last:
+                    note_environment(member.run, env, seat.done)
                 self.seats.append(seat)
         # Those that run in one call stand together.
         self.seats.sort(key=lambda seat: kind(seat.model))
@@ -190,13 +211,10 @@ class _Training:
         unseen: list[tuple[Tensor, Tensor]] = []
         began = looked = time.perf_counter()
         for number, batch in enumerate(self._draws.take(updates), start=1):
-            outputs = self._models(
-                batch.x,
-                batch.lengths,
-                at=self._at,
-                truncate=self._truncate,
-                dropout=self._dropout(batch, len(unseen)),
-            )
+            dropout = self._dropout(batch, len(unseen))
+            if self._elsewhere:
+                batch = batch.to(self._device)
+            outputs = self._models(batch.x, batch.lengths, at=self._at, truncate=self._truncate, dropout=dropout)
             loss = self._losses(outputs, batch)
             gradients = self._models.differentiate(loss)
             norms, factors = self._clip(gradients)
@@ -270,30 +288,12 @@ class _Training:
         self._at, self._truncate = self.seats[0].at, configs[0].truncate
         self._clip = StackedClip(configs, self._models.parameters)
         places = [Place(seat.member.config, seat.member.data.train, seat.done) for seat in self.seats]
-        self._draws = Draws(places, data.steps_have_targets)
-        # Members whose losses are the same function share one call.
-        self._shares: list[tuple[Any, list[int]]] = []
-        for row, seat in enumerate(self.seats):
-            of = seat.member.data.objective.loss
-            known = next((rows for function, rows in self._shares if function == of), None)
-            if known is None:
-                self._shares.append((of, [row]))
-            else:
-                known.append(row)
+        self._draws = Draws(places, data.steps_have_targets, self._device)
+        objectives = [seat.member.data.objective for seat in self.seats]
+        self._losses = StackedLosses(objectives, self._at, data.steps_have_targets, self._device)
 
     def _dropout(self, batch: Batch, ahead: int) -> Tensor | None:
         if not any(seat.member.config.dropout for seat in self.seats):
             return None
         done = [(seat.member.config, seat.done + ahead) for seat in self.seats]
-        return dropout_factors(done, batch, for_each_step=self._at == "each")
-
-    def _losses(self, outputs: Tensor, batch: Batch) -> Tensor:
-        has = self.seats[0].member.data.steps_have_targets
-        if len(self._shares) == 1:
-            return losses(outputs, batch, self._at, self._shares[0][0], steps_have_targets=has)
-        found: dict[int, Tensor] = {}
-        for function, rows in self._shares:
-            own = Batch(batch.x, batch.y[rows], None if batch.lengths is None else batch.lengths[rows])
-            part = losses(outputs[rows], own, self._at, function, steps_have_targets=has)
-            found |= dict(zip(rows, part.unbind(), strict=True))
-        return torch.stack([found[row] for row in range(len(self.seats))])
+        return move(dropout_factors(done, batch, for_each_step=self._at == "each"), self._device)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from nprnn.errors import ConfigError, RunError
@@ -13,7 +14,7 @@ from nprnn.init.slips import apply_slip_
 from nprnn.models import SequenceModel, build_model
 from nprnn.runs import Checkpoint, Run
 from nprnn.seeds import derive
-from nprnn.tasks.base import TaskData
+from nprnn.tasks.base import Split, TaskData, placed
 from nprnn.training.config import TrainConfig
 from nprnn.training.readout import loss_at
 
@@ -89,6 +90,36 @@ def check_together(members: Sequence[Member]) -> None:
     folders = [member.run.folder for member in members]
     if len(set(folders)) < len(folders):
         raise ConfigError("two members of an ensemble have the same run folder, so the same settings")
+
+
+def data_on(members: Sequence[Member], device: torch.device) -> list[TaskData]:
+    """The data of members with every set kept on a device where it can be; what members share is moved once.
+
+    Args:
+        members: whose data.
+        device: where to.
+
+    Returns:
+        One for each member; those very data on a CPU.
+    """
+    sets: dict[int, Split] = {}
+
+    def there(split: Split) -> Split:
+        if id(split) not in sets:
+            sets[id(split)] = placed(split, device)
+        return sets[id(split)]
+
+    if device.type == "cpu":
+        return [member.data for member in members]
+    return [
+        replace(
+            data,
+            train=there(data.train),
+            valid=None if data.valid is None else there(data.valid),
+            test=there(data.test),
+        )
+        for _, data, _ in members
+    ]
 
 
 def check_fits(config: TrainConfig, data: TaskData) -> None:

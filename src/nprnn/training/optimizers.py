@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nprnn.devices import move
 from nprnn.errors import ConfigError
 from nprnn.training.config import TrainConfig
 
@@ -85,10 +86,10 @@ class StackedOptimizer:
         """Go on with some of the members.
 
         Args:
-            rows: their places [E'].
+            rows: their places [E'], on the CPU.
             parameters: theirs [E', P].
         """
-        self.parameters = parameters
+        self.parameters, rows = parameters, move(rows, parameters.device)
         self._settings = self._settings[rows]
         self.state = {name: value[rows] for name, value in self.state.items()}
         self._spread()
@@ -106,7 +107,7 @@ class StackedOptimizer:
         for name, value in self.member(row).items():
             if name not in tensors or tensors[name].shape != value.shape:
                 raise ValueError(f"no {name} of shape {tuple(value.shape)}")
-            self.state[name][row] = tensors[name]
+            self.state[name][row].copy_(tensors[name])
 
     def _spread(self) -> None:
         # In double precision, as torch's own numbers are: in single 1 - 0.9999 has three digits left.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from nprnn.devices import CPU, computing_on
 from nprnn.errors import ConfigError
 from nprnn.models import At, SequenceModel
 from nprnn.tasks.base import Batch, Loss, Objective, Split, TaskData
 from nprnn.training.config import TrainConfig
 
-# Sequences that are judged at once; fewer where inputs are wide, so that they take 128 MiB at most.
+# Sequences that are judged at once; fewer where inputs are wide, so that they take 128 MiB at most. On a device more:
+# in tiles of 16 rows, one for each multiprocessor of a large one.
 _EVAL_BATCH = 500
+_EVAL_BATCH_ON_A_DEVICE = 2048
 _EVAL_NUMBERS = 1 << 25
 
 
@@ -57,9 +61,47 @@ def losses(outputs: Tensor, batch: Batch, at: At, loss: Loss, *, steps_have_targ
     return loss(outputs.flatten(1, 2), y.flatten(1, 2), alive)
 
 
+class StackedLosses:
+    """The losses of the members of an ensemble; those whose losses are the same function share one call.
+
+    Args:
+        objectives: of each member.
+        at: where their outputs are taken.
+        steps_have_targets: whether every step has a target.
+        device: where outputs and batches are.
+    """
+
+    def __init__(
+        self, objectives: Sequence[Objective], at: At, steps_have_targets: bool, device: torch.device = CPU
+    ) -> None:
+        self._at, self._steps_have_targets = at, steps_have_targets
+        shares: list[tuple[Loss, list[int]]] = []
+        for row, objective in enumerate(objectives):
+            known = next((rows for loss, rows in shares if loss == objective.loss), None)
+            if known is None:
+                shares.append((objective.loss, [row]))
+            else:
+                known.append(row)
+        self._shares = [(loss, torch.tensor(rows, device=device)) for loss, rows in shares]
+        # From their order to that of the members.
+        self._back = torch.tensor([row for _, rows in shares for row in rows]).argsort().to(device)
+
+    def __call__(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """As ``losses``."""
+        if len(self._shares) == 1:
+            return losses(outputs, batch, self._at, self._shares[0][0], steps_have_targets=self._steps_have_targets)
+        found = []
+        for loss, rows in self._shares:
+            lengths = None if batch.lengths is None else batch.lengths.index_select(0, rows)
+            own = Batch(batch.x, batch.y.index_select(0, rows), lengths)
+            part = outputs.index_select(0, rows)
+            found.append(losses(part, own, self._at, loss, steps_have_targets=self._steps_have_targets))
+        return torch.cat(found).index_select(0, self._back)
+
+
 def live(lengths: Tensor, steps: int) -> Tensor:
     """Which steps are within a sequence: booleans [..., T, B] from lengths [..., B]."""
-    return torch.arange(steps)[:, None] < lengths.unsqueeze(-2)
+    return torch.arange(steps, device=lengths.device)[:, None] < lengths.unsqueeze(-2)
 
 
 def _for_each(y: Tensor, steps: int, axis: int) -> Tensor:
@@ -90,29 +132,34 @@ def rows(model: SequenceModel, batch: Batch, at: At, *, steps_have_targets: bool
     return outputs[alive], y[alive]
 
 
-def eval_batch(numbers: int) -> int:
+def eval_batch(numbers: int, device: torch.device = CPU) -> int:
     """How many sequences of so many numbers are judged at once."""
-    return max(1, min(_EVAL_BATCH, _EVAL_NUMBERS // max(numbers, 1)))
+    most = _EVAL_BATCH if device.type == "cpu" else _EVAL_BATCH_ON_A_DEVICE
+    return max(1, min(most, _EVAL_NUMBERS // max(numbers, 1)))
 
 
 @torch.no_grad()
 def predict(model: SequenceModel, split: Split, at: At, *, steps_have_targets: bool) -> tuple[Tensor, Tensor]:
-    """Outputs and targets of a whole set, as ``rows`` gives them, in evaluation mode and fixed order."""
-    training = model.training
+    """Outputs and targets of a whole set, as ``rows`` gives them, in evaluation mode and fixed order.
+
+    They are computed where the model is, wherever the set is kept, and handed over on the CPU.
+    """
+    training, device = model.training, model.head.weight.device
     model.eval()
     outputs, targets = [], []
     longest = split.batch(torch.arange(1)).x.shape
     numbers, first = longest[0] * longest[-1], 0
-    while first < len(split):
-        last = min(first + eval_batch(numbers), len(split))
-        batch = split.batch(torch.arange(first, last))
-        # Lengths may differ: the next batch is cut by the longest so far.
-        numbers, first = max(numbers, len(batch.x) * batch.x.shape[-1]), last
-        output, y = rows(model, batch, at, steps_have_targets=steps_have_targets)
-        outputs.append(output)
-        targets.append(y)
+    with computing_on(device):
+        while first < len(split):
+            last = min(first + eval_batch(numbers, device), len(split))
+            batch = split.batch(torch.arange(first, last)).to(device)
+            # Lengths may differ: the next batch is cut by the longest so far.
+            numbers, first = max(numbers, len(batch.x) * batch.x.shape[-1]), last
+            output, y = rows(model, batch, at, steps_have_targets=steps_have_targets)
+            outputs.append(output)
+            targets.append(y)
     model.train(training)
-    return torch.cat(outputs), torch.cat(targets)
+    return torch.cat(outputs).cpu(), torch.cat(targets).cpu()
 
 
 def evaluate(

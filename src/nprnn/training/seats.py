@@ -154,7 +154,7 @@ class Seat:
         run = self.member.run
         if self.done > run.saved:
             self._check_parameters()
-            tensors = self._weights() | {f"optimizer.{name}": tensor for name, tensor in optimizer.items()}
+            tensors = self._weights() | {f"optimizer.{name}": tensor.cpu() for name, tensor in optimizer.items()}
             run.save_checkpoint(Checkpoint(tensors, self.done, {"window": asdict(self.window), "best": self.best}))
 
     def _check_parameters(self) -> None:
@@ -163,7 +163,7 @@ class Seat:
             raise self._diverged(f"{', '.join(wrong)} not finite any more")
 
     def _weights(self) -> dict[str, Tensor]:
-        return {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        return {f"model.{name}": tensor.cpu() for name, tensor in self.model.state_dict().items()}
 
     def _diverged(self, what: str) -> NonFiniteError:
         run = self.member.run

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
 
 from nprnn.configs import as_record, from_record
 from nprnn.errors import ConfigError, RunError
 from nprnn.models import At, SequenceModel, build_model
-from nprnn.ops import kernel_in_use
 from nprnn.runs import LAST, Run
 from nprnn.tasks import TaskConfig, TaskData, find_task
 from nprnn.training.config import TrainConfig
+from nprnn.training.machine import environment
 from nprnn.training.members import load_weights
 from nprnn.training.readout import judged_at
 
@@ -153,49 +144,3 @@ def _damage(run: Run) -> Iterator[None]:
         if isinstance(error, ConfigError):
             raise
         raise RunError(f"{run.folder / 'config.json'} is damaged: {error!r}") from error
-
-
-def environment() -> dict[str, Any]:
-    """What a result may depend on beyond its settings: versions, processor, kernel, threads."""
-    return {
-        "command": ["nprnn", *sys.argv[1:]],
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "nprnn": version("nprnn"),
-        "git": commit(),
-        "torch": torch.__version__,
-        "numpy": version("numpy"),
-        "python": platform.python_version(),
-        "system": platform.system(),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "kernel": kernel_in_use(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def processor() -> str:
-    """The processor's name, or the architecture's where the system does not tell."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
-
-
-@functools.cache
-def commit() -> str | None:
-    """The commit of the checkout this package is imported from; None where it is installed without one."""
-    package = Path(__file__).resolve().parents[1]
-    try:
-        top = _git(package, "rev-parse", "--show-toplevel")
-        # Another project's repository may surround an installed package.
-        if Path(top).resolve() / "src" / "nprnn" != package:
-            return None
-        return _git(package, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(folder: Path, *words: str) -> str:
-    return subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, check=True).stdout.strip()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nprnn.devices import move
 from nprnn.models import At, SequenceModel, stack_models
 from nprnn.rnn import RNN
 from nprnn.training.passes import AtTheEnd, ByAutograd
@@ -105,7 +106,7 @@ class StackedModels:
         """Go on with some of the models; the others get their parameters for themselves.
 
         Args:
-            rows: places of those that stay, rising.
+            rows: places of those that stay, rising; on the CPU.
         """
         places = rows.tolist()
         for place, model in enumerate(self.models):
@@ -113,7 +114,7 @@ class StackedModels:
                 for parameter in _trained(model):
                     parameter.data = parameter.data.clone()
         self.models = [self.models[place] for place in places]
-        self._lay_out(self.parameters[rows])
+        self._lay_out(self.parameters[move(rows, self.parameters.device)])
 
     def _lay_out(self, parameters: Tensor) -> None:
         self.parameters, self.gradients = parameters, torch.empty_like(parameters)
