@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from io import StringIO
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from nprnn.bench import (
     SHAPES,
@@ -25,6 +27,7 @@ from nprnn.bench.limits import GEMM_SIZES, first_order_limit, gemm_calls, gemm_p
 from nprnn.bench.rivals import rivals_for
 from nprnn.bench.threads import most_threads
 from nprnn.bench.timing import PAUSE, ratios
+from nprnn.cli.benching_gpu import gpu_table
 from nprnn.errors import ConfigError, InputError
 
 
@@ -206,3 +209,28 @@ def test_threads_and_cores_are_as_before_afterwards() -> None:
     for wrong in (0, most_threads() + 1):
         with pytest.raises(ConfigError, match="threads must be from 1"), limited(wrong):
             pass
+
+
+def test_the_table_of_a_gpu_has_what_was_measured_and_what_did_not_fit() -> None:
+    cell = {"hidden": 100, "batch": 1, "steps": 150, "members": 1}
+    micro = {"nprnn forward": 80.0, "cudnn forward": 240.0, "nprnn both": 200.0, "cudnn both": 500.0}
+    measured = {
+        "cell": cell,
+        "microseconds": micro,
+        "times_cudnn": {"forward": 3.0, "both": 2.5},
+        "forward_microseconds_a_step": 80 / 150,
+        "of_first_order_limit": 0.125,
+        "error": 1e-6,
+    }
+    cells = [measured, {**measured, "microseconds": {**micro, "graph both": 100.0}}, {"cell": cell, "error": "no room"}]
+    record = {"gpu": "a GPU", "versions": {"torch": "2.11"}, "cells": cells}
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(gpu_table(record))
+    rows = [line.split("│") for line in console.export_text().splitlines() if "│" in line]
+    rows = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    sizes = ["100", "1", "150", "1"]
+    assert rows == [
+        [*sizes, "0.08", "3.0x", "0.2", "2.5x", "-", "0.53", "12%"],
+        [*sizes, "0.08", "3.0x", "0.2", "2.5x", "0.1", "0.53", "12%"],
+        [*sizes, "no memory"],
+    ]

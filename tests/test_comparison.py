@@ -457,7 +457,8 @@ def test_all_draws_every_record_there_is_and_names_the_rest(
     assert "everything was left out" in told.err
     assert main(["reproduce", "fig2", "--scale", "quick"]) == 0
     (Path("results/fig2-quick") / "report.html").unlink()
-    assert main(["reproduce", "all", "--scale", "quick", "--report-only"]) == 0
+    # Options that mean nothing to one of them are meant for others.
+    assert main(["reproduce", "all", "--scale", "quick", "--report-only", "--workers", "2"]) == 0
     assert (Path("results/fig2-quick") / "report.html").exists()
     assert (Path("results/fig2-quick") / RECORD).exists()
 
@@ -581,3 +582,17 @@ def test_the_readings_are_chosen_at_two_lengths_and_named_by_their_factors() -> 
     assert factors[0] == ("np-RNN", "uniform", "hidden", "norm")
     assert factors[-1] == ("np-RNN-N2", "schmidt", "in", "value")
     assert tiny().factors(tiny().series[1]) == ("identity",)
+
+
+def test_runs_that_went_on_elsewhere_share_an_environment_with_others_that_did() -> None:
+    record = ComparisonRecord("key", "", "paper", [], {})
+    begun = {"torch": "2.13", "device": "cpu", "seed": 3, "started": "then", "locations": {}}
+    numbers = [
+        record.env_number(begun),
+        record.env_number({**begun, "seed": 4, "started": "later"}),
+        record.env_number({**begun, "continued": [{"update": 10, "device": "a GPU", "started": "x"}]}),
+        record.env_number({**begun, "continued": [{"update": 99, "device": "a GPU", "started": "y"}]}),
+        record.env_number({**begun, "continued": [{"update": 99, "device": "another GPU", "started": "y"}]}),
+    ]
+    assert numbers == [0, 0, 1, 1, 2]
+    assert record.envs[1] == {"torch": "2.13", "device": "cpu", "continued": [{"device": "a GPU"}]}

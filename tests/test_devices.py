@@ -132,6 +132,8 @@ def test_every_command_refuses_before_anything_is_written(tmp_path: Path, capsys
         ["predict", str(folder), str(tmp_path / "new.npz")],
         ["sweep", str(sweep), "--out", str(tmp_path / "out")],
         ["sweep", str(sweep), "--out", str(tmp_path / "out"), "--dry-run"],
+        ["reproduce", "fig3", "--out", str(tmp_path / "out"), "--runs", str(tmp_path / "reproduced")],
+        ["bench", "--out", str(tmp_path / "out.json")],
     ]
     for words in commands:
         capsys.readouterr()

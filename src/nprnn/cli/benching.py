@@ -18,7 +18,9 @@ from nprnn.bench.limits import machine_limits
 from nprnn.bench.records import FOLDER
 from nprnn.bench.summary import caption, losses, rival_rows, sizes, speed_line
 from nprnn.bench.threads import most_threads
+from nprnn.cli.benching_gpu import bench_gpu
 from nprnn.cli.common import console, parse
+from nprnn.devices import find_device
 from nprnn.errors import ConfigError
 from nprnn.reporting.console import live_bar
 
@@ -38,11 +40,18 @@ def command_bench(words: list[str]) -> int:
         rounds: Annotated[int, tyro.conf.arg(help="Samples of each rival; fewer where a shape takes minutes.")] = 20
         quick: Annotated[bool, tyro.conf.arg(help="Few rounds and no measuring of memory, for a first look.")] = False
         inference: Annotated[bool, tyro.conf.arg(help="Forward only; without --shape, what has targets there.")] = False
+        device: Annotated[
+            str, tyro.conf.arg(help="cuda measures the kernels of a GPU against cuDNN, over sizes of its own.")
+        ] = "cpu"
         out: Annotated[Path | None, tyro.conf.arg(help=f"The record to write; None is a new file in {FOLDER}.")] = None
 
     options = parse(Arguments, words, "nprnn bench", command_bench.__doc__)
     if options.rounds < 1:
         raise ConfigError(f"rounds must be at least 1, got {options.rounds}")
+    if find_device(options.device).type != "cpu":
+        if options.shape or options.threads is not None or options.inference:
+            raise ConfigError("--shape, --threads and --inference are for the CPU; leave them out with --device cuda")
+        return bench_gpu(options.device, options.rounds, options.quick, options.out, words)
     shapes = _shapes(options.shape, options.inference)
     rounds = min(options.rounds, _QUICK_ROUNDS) if options.quick else options.rounds
     threads = most_threads() if options.threads is None else options.threads

@@ -10,9 +10,10 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from nprnn.cli.common import console, parse
+from nprnn.cli.common import OnDevice, console, parse
 from nprnn.cli.findings_told import say
 from nprnn.cli.reproductions import Asked, reproduce
+from nprnn.devices import find_device
 from nprnn.errors import ConfigError
 from nprnn.experiments import RECORD, AnyExperiment, Experiment, Scale, catalogue, find_experiment
 from nprnn.experiments.procedure import STOPPED
@@ -50,7 +51,10 @@ class _Arguments:
             help="Where runs that have begun are kept too, to be committed and brought back; None is in results/state/."
         ),
     ] = None
-    workers: Annotated[int | None, tyro.conf.arg(help="Processes at once; None is one for each core.")] = None
+    workers: Annotated[
+        int | None, tyro.conf.arg(help="Processes at once; None is one for each core, or one on a CUDA device.")
+    ] = None
+    device: OnDevice = "cpu"
     report_only: Annotated[bool, tyro.conf.arg(help="Train nothing: draw what the record in the folder holds.")] = False
     collect: Annotated[
         bool,
@@ -61,6 +65,7 @@ class _Arguments:
 def command_reproduce(words: list[str]) -> int:
     """Redo a table or figure of the paper: train, choose, test, and draw it beside the paper's."""
     options = parse(_Arguments, words, "nprnn reproduce", command_reproduce.__doc__)
+    find_device(options.device)
     if options.list:
         console.print(_catalogue(list(catalogue().values())))
         return 0
@@ -103,9 +108,11 @@ def _asked(options: _Arguments, experiment: AnyExperiment, out: Path | None, wor
         runs=options.runs,
         kept=options.kept,
         workers=options.workers,
+        device=options.device,
         report_only=options.report_only,
         collect=options.collect,
         command=("nprnn", "reproduce", *words),
+        one_of_all=options.name == ALL,
     )
 
 

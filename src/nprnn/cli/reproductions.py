@@ -37,7 +37,7 @@ from nprnn.experiments.planes import (
 from nprnn.reporting.comparison import write_comparison
 from nprnn.reporting.planes import write_planes
 from nprnn.reporting.selection import write_selection
-from nprnn.sweep import cores
+from nprnn.sweep import SweepFile, cores
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,12 @@ class Asked:
         scale: how much of it.
         runs: folder of the runs; None is the kind's own place.
         kept: where runs that have begun are kept; None is the kind's own place.
-        workers: processes at once; None is one for each core.
+        workers: processes at once; None is one for each core, or one on a CUDA device.
+        device: where to compute.
         report_only: draw what the record holds.
         collect: take down what runs have reached, and draw that.
         command: what was typed, for the record.
+        one_of_all: options may be meant for the others.
     """
 
     out: Path
@@ -62,9 +64,11 @@ class Asked:
     runs: Path | None
     kept: Path | None
     workers: int | None
+    device: str
     report_only: bool
     collect: bool
     command: tuple[str, ...]
+    one_of_all: bool = False
 
     def refuse(self, experiment: AnyExperiment, why: str, *names: str) -> None:
         """Refuse options that mean nothing to a kind.
@@ -72,7 +76,9 @@ class Asked:
         Raises:
             ConfigError: one was given.
         """
-        if unused := [f"--{name}" for name in names if getattr(self, name)]:
+        given = {name: getattr(self, name) for name in names}
+        unused = [f"--{name}" for name, value in given.items() if value and value != "cpu"]
+        if unused and not self.one_of_all:
             raise ConfigError(f"{experiment.key} {why}: leave out {', '.join(unused)}")
 
     @property
@@ -82,7 +88,8 @@ class Asked:
         Raises:
             ConfigError: less than 1.
         """
-        workers = cores() if self.workers is None else self.workers
+        one = 1 if self.device != "cpu" else cores()
+        workers = one if self.workers is None else self.workers
         if workers < 1:
             raise ConfigError(f"workers must be at least 1, got {workers}")
         return workers
@@ -121,7 +128,7 @@ def _selection(experiment: Experiment, asked: Asked) -> int:
         asked.runs or Path("runs") / "reproduce" / experiment.key,
         asked.out,
         scale=asked.scale,
-        train=lambda file, runs: run_sweep(file, runs, workers),
+        train=lambda file, runs: run_sweep(file, runs, workers, device=asked.device),
         tell=say,
         command=asked.command,
     )
@@ -131,7 +138,9 @@ def _selection(experiment: Experiment, asked: Asked) -> int:
 
 
 def _planes(experiment: Planes, asked: Asked) -> int:
-    asked.refuse(experiment, "trains nothing and reads no data", "store", "runs", "kept", "workers", "collect")
+    asked.refuse(
+        experiment, "trains nothing and reads no data", "store", "runs", "kept", "workers", "device", "collect"
+    )
     if asked.report_only:
         record = read_planes_record(asked.out)
     else:
@@ -146,13 +155,17 @@ def _comparison(experiment: Comparison, asked: Asked) -> int:
         _show_comparison(read_comparison_record(asked.out), asked.out)
         return 0
     workers = asked.processes
+
+    def train(file: SweepFile, runs: Path, ended: frozenset[str]) -> int:
+        return run_sweep(file, runs, workers, without=ended, device=asked.device)
+
     record, status = carry_out_comparison(
         experiment,
         asked.runs or Path("runs") / "reproduce" / experiment.task,
         asked.kept or Path("results") / "state" / experiment.task,
         asked.out,
         scale=asked.scale,
-        train=None if asked.collect else lambda file, runs, ended: run_sweep(file, runs, workers, without=ended),
+        train=None if asked.collect else train,
         tell=say,
         command=asked.command,
     )

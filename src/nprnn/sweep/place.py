@@ -42,7 +42,8 @@ def occupied(folder: Path) -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise RunError(
-                    f"another sweep is at work in {folder}; wait until it ends, or give this one a folder with --out"
+                    f"another sweep is at work in {folder}; wait until it ends, or name another folder (--out of "
+                    "nprnn sweep, --runs of nprnn reproduce)"
                 ) from None
         yield
     finally:

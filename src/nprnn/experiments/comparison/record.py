@@ -109,10 +109,18 @@ class ComparisonRecord:
 
     def env_number(self, env: Mapping[str, Any]) -> int:
         """The place in ``envs`` of what computed a run, without what is of that run alone."""
-        kept = {name: value for name, value in env.items() if name not in ("seed", "started", "command", "locations")}
+        kept = _lasting(env)
+        # Where a run went on elsewhere, without when that was.
+        if isinstance(later := kept.get("continued"), list):
+            kept["continued"] = [_lasting(one) for one in later]
         if kept not in self.envs:
             self.envs.append(kept)
         return self.envs.index(kept)
+
+
+def _lasting(env: Mapping[str, Any]) -> dict[str, Any]:
+    own = ("seed", "started", "command", "locations", "update")
+    return {name: value for name, value in env.items() if name not in own}
 
 
 def _short(value: float) -> float:
