@@ -35,7 +35,6 @@ from nprnn.experiments.comparison import (
     parse_comparison,
 )
 from nprnn.ops import reference
-from nprnn.reporting.comparison import write_comparison
 from nprnn.sweep import SweepFile, identity, prepare
 from nprnn.sweep.shelf import Shelf
 from nprnn.training import Member, ensemble_key, start_run, train_ensemble
@@ -210,6 +209,13 @@ def figure(out: Path, end: float, device: str, name: str = "fig3") -> None:
         if kept.exists():
             with tarfile.open(out / f"{experiment.key}-runs.tar", "w") as archive:
                 archive.add(kept, ".")
+    try:
+        from nprnn.reporting.comparison import write_comparison
+    except ModuleNotFoundError as error:
+        tell(
+            f"no pictures here ({error}); elsewhere: nprnn reproduce {name} --report-only --out {out / experiment.key}"
+        )
+        return
     findings = conclude_comparison(record, parse_comparison(record.key, record.experiment))
     write_comparison(findings, out / experiment.key, record.command)
 

@@ -241,6 +241,15 @@ for way, own in ways.items():
 """
 
 
+def compiled(folder: Path, script: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """A script that compiles, in a process of its own, with nothing compiled before."""
+    if importlib.util.find_spec("triton") is None:
+        absent("TRITON'S KERNELS ARE NOT COMPILED: triton is not installed (pip install 'nprnn[triton]')")
+    env = {**os.environ, "TRITON_CACHE_DIR": str(folder), "TRITON_INTERPRET": "0"}
+    command = [sys.executable, "-c", script, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("capability", "dtype", "hidden", "tile", "shared", "spill"),
@@ -259,11 +268,7 @@ for way, own in ways.items():
 def test_a_compiler_fits_it_into_registers_and_shared_memory(
     tmp_path: Path, capability: int, dtype: str, hidden: int, tile: int, shared: int, spill: int
 ) -> None:
-    if importlib.util.find_spec("triton") is None:
-        absent("TRITON'S KERNELS ARE NOT COMPILED: triton is not installed (pip install 'nprnn[triton]')")
-    words = [sys.executable, "-c", COMPILE, *map(str, (capability, dtype, hidden, tile, shared))]
-    env = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=env)
+    done = compiled(tmp_path, COMPILE, capability, dtype, hidden, tile, shared)
     assert done.returncode == 0, done.stderr
     found = re.findall(r"shared (\d+) of (\d+)", done.stdout)
     assert len(found) == 2, done.stdout
@@ -271,3 +276,47 @@ def test_a_compiler_fits_it_into_registers_and_shared_memory(
     spilled = [int(n) for n in re.findall(r"(\d+) bytes spill stores", done.stdout)]
     assert len(spilled) == 2, done.stdout
     assert max(spilled) <= spill, done.stdout
+
+
+WAYS = """
+import sys
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from nprnn.ops import triton_kernels as kernels
+
+dtype = sys.argv[1]
+TENSORS = "x h0 weight_ih weight_hh bias y h_n dy dh_n dz dh0 driven states".split()
+
+def compiles(kernel, missing, **constants):
+    constants |= dict(TILE=16, PRECISION="ieee", WIDEN=False) | {name: None for name in missing}
+    signature = {
+        name: "constexpr" if name in constants else "*i64" if name == "lengths"
+        else "*" + dtype if name in TENSORS else "i32"
+        for name in kernel.arg_names
+    }
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+    compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": 4})
+    print(kernel.__name__)
+
+plain, turned = dict(TANH=False, REVERSE=False), dict(TANH=True, REVERSE=True)
+ends, none = dict(HAS_LENGTHS=True), dict(HAS_LENGTHS=False)
+forward, backward = kernels.resident_forward, kernels.resident_backward
+compiles(forward, ["bias", "lengths"], INPUTS=4, HAS_BIAS=False, PADDED=64, **plain, **none)
+compiles(forward, ["lengths"], INPUTS=0, HAS_BIAS=True, PADDED=64, **plain, **none)
+compiles(forward, [], INPUTS=1, HAS_BIAS=True, PADDED=64, **turned, **ends)
+compiles(backward, ["dy", "lengths"], HAS_DY=False, HAS_DH_N=True, PADDED=64, **plain, **none)
+compiles(backward, ["dh_n"], HAS_DY=True, HAS_DH_N=False, PADDED=64, **turned, **ends)
+compiles(kernels.streamed_forward, ["lengths"], BLOCK=64, **plain, **none)
+compiles(kernels.streamed_forward, [], BLOCK=64, **turned, **ends)
+compiles(kernels.streamed_backward, ["dy", "lengths"], HAS_DY=False, BLOCK=64, **plain, **none)
+compiles(kernels.streamed_backward, [], HAS_DY=True, BLOCK=64, **turned, **ends)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
+def test_every_way_compiles(tmp_path: Path, dtype: str) -> None:
+    # The interpreter takes what the compiler refuses: types that differ between branches, for one.
+    done = compiled(tmp_path, WAYS, dtype)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 9

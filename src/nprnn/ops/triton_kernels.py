@@ -46,12 +46,13 @@ def _through(da, y, units, linear_units, TANH: tl.constexpr):
 def _driven(x, weight_ih, bias_tile, rows_in, units, units_in, more, inputs, INPUTS: tl.constexpr):
     """W_ih x_t + b [R,U] of a step, from x_t [R,I]; where ``INPUTS`` is 0, x [R,U] is that already."""
     if INPUTS == 0:
-        return tl.load(x, mask=rows_in[:, None] & units_in[None, :] & more, other=0.0).to(tl.float32)
-    s = bias_tile[None, :]
-    for i in tl.static_range(INPUTS):
-        x_i = tl.load(x + i, mask=rows_in & more, other=0.0).to(tl.float32)
-        w_i = tl.load(weight_ih + units * inputs + i, mask=units_in, other=0.0).to(tl.float32)
-        s += x_i[:, None] * w_i[None, :]
+        s = tl.load(x, mask=rows_in[:, None] & units_in[None, :] & more, other=0.0).to(tl.float32)
+    else:
+        s = bias_tile[None, :]
+        for i in tl.static_range(INPUTS):
+            x_i = tl.load(x + i, mask=rows_in & more, other=0.0).to(tl.float32)
+            w_i = tl.load(weight_ih + units * inputs + i, mask=units_in, other=0.0).to(tl.float32)
+            s += x_i[:, None] * w_i[None, :]
     return s
 
 
