@@ -157,6 +157,7 @@ def test_a_stretch_is_timed_from_its_first_update_to_its_last(tmp_path: Path) ->
     assert members[0].run.progress() == 8
 
 
+@pytest.mark.slow
 def test_ensembles_are_timed_against_single_runs(tmp_path: Path) -> None:
     # In a process of its own: the script starts processes that import it.
     out = tmp_path / "ensembles.json"

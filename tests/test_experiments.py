@@ -454,6 +454,7 @@ def test_validation_is_never_trained_on_and_test_waits_for_the_choice(
     assert sorted(held) == [k for k, (name, _, _) in enumerate(found.clips) if name not in test]
 
 
+@pytest.mark.slow
 def test_a_store_whose_test_clips_cannot_be_read_is_trained_and_chosen_on(tmp_path: Path) -> None:
     """With real processes: the choice stands before the first test clip is asked for."""
     from nprnn.cli.sweeping import run_sweep

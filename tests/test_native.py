@@ -68,6 +68,7 @@ def check(program: Path, sets: tuple[str, ...], *arguments: object, under: tuple
     assert len(ran) > 1 or sets == ("portable",)
 
 
+@pytest.mark.slow
 def test_every_kernel_agrees_with_plain_loops(tmp_path: Path) -> None:
     program = build(tmp_path, native())
     check(program, native(), 60, 1, 1)

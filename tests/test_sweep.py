@@ -282,7 +282,7 @@ def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
         assert not lives(worker)
 
 
-@pytest.mark.parametrize("kills", [1, 2])
+@pytest.mark.parametrize("kills", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_worker_that_is_killed_is_tried_once_more(tmp_path: Path, kills: int) -> None:
     out = tmp_path / "out"
     path = written(tmp_path, text_of(grid={"lr": [0.01, 0.02]}, fixed=LONG, seeds=1))
@@ -315,7 +315,7 @@ def test_a_worker_that_is_killed_is_tried_once_more(tmp_path: Path, kills: int) 
     assert_complete(out, tmp_path / "whole")
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_and_resumed_is_the_unkilled_sweep(tmp_path: Path, kills: int) -> None:
     out, whole = tmp_path / "out", tmp_path / "whole"
     fixed = {**LONG, "updates": 1000 * kills, "eval_every": 50 * kills}

@@ -832,6 +832,7 @@ def await_end(group: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_killed_and_gone_on(tmp_path: Path, backbones: Path) -> None:
     videos = some_videos(tmp_path / "v", 12, frames=6)
     options = words_of(videos, tmp_path / "s", "--frames", "4", "--batch", "3", backbone="slow", workers=2)
