@@ -21,12 +21,12 @@ import nprnn
 import triton_interpreter
 from conftest import absent
 from nprnn.errors import ConfigError
-from nprnn.ops import gpu, use_kernel
+from nprnn.ops import gpu, tiles, use_kernel
 from operator_cases import CARRIERS, HALF, LAID_OUT, LAYOUTS, Case, check
 
-HOPPER = gpu.Device(132, 227 * 1024)
-AMPERE = gpu.Device(108, 163 * 1024)
-SMALL = gpu.Device(30, 64 * 1024)
+HOPPER = tiles.Device(132, 227 * 1024)
+AMPERE = tiles.Device(108, 163 * 1024)
+SMALL = tiles.Device(30, 64 * 1024)
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,9 @@ def test_values_and_gradients_are_the_references_in_many_cases(interpreter: None
 def test_a_step_matrix_too_large_to_stay_is_streamed(
     interpreter: None, monkeypatch: pytest.MonkeyPatch, hidden: int, changes: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(gpu, "_properties", lambda device: gpu.Device(132, 16 * 1024))
+    monkeypatch.setattr(gpu, "properties", lambda device: tiles.Device(132, 16 * 1024))
     case = Case(4, 3, 2, hidden, members=2, lead={"weight_hh": "own", "x": "own"}, **changes)
-    assert not gpu.plan(2, 3, hidden, 4, exact=True, device=gpu.Device(132, 16 * 1024)).resident
+    assert not tiles.plan(2, 3, hidden, 4, exact=True, device=tiles.Device(132, 16 * 1024)).resident
     check(case, "triton")
     check(replace(case, members=0, cotangents="dh_n", need_dx=False), "triton")
 
@@ -98,7 +98,7 @@ def test_a_step_matrix_too_large_to_stay_is_streamed(
 def test_half_precision_rounds_the_state_and_no_more(
     interpreter: None, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, shared: int
 ) -> None:
-    monkeypatch.setattr(gpu, "_properties", lambda device: gpu.Device(132, shared))
+    monkeypatch.setattr(gpu, "properties", lambda device: tiles.Device(132, shared))
     case = Case(5, 3, 2, 20, dtype=dtype, lengths=True, norm=0.5)
     # Tensor cores take states of half precision: every step rounds one.
     check(case, "triton", eps=torch.finfo(dtype).eps)
@@ -143,30 +143,30 @@ def test_what_it_does_not_cover_goes_to_the_reference(interpreter: None) -> None
     ("members", "batch", "hidden", "itemsize", "exact", "device", "plan"),
     [
         # Few sequences: as many programs as there can be.
-        (1, 1, 100, 4, True, HOPPER, gpu.Plan(True, 2, 128, 4)),
-        (1, 16, 100, 4, True, HOPPER, gpu.Plan(True, 2, 128, 4)),
+        (1, 1, 100, 4, True, HOPPER, tiles.Plan(True, 2, 128, 4)),
+        (1, 16, 100, 4, True, HOPPER, tiles.Plan(True, 2, 128, 4)),
         # 128 programs of 2 leave 4 multiprocessors idle; nothing is smaller.
-        (1, 256, 100, 4, True, HOPPER, gpu.Plan(True, 2, 128, 4)),
-        (132, 1, 100, 4, True, HOPPER, gpu.Plan(True, 32, 128, 16)),
-        (132, 256, 100, 4, True, HOPPER, gpu.Plan(True, 32, 128, 16)),
-        (1, 1024, 100, 4, True, HOPPER, gpu.Plan(True, 4, 128, 8)),
-        (1, 1, 64, 4, True, HOPPER, gpu.Plan(True, 2, 64, 4)),
-        (1, 1, 5, 4, True, HOPPER, gpu.Plan(True, 2, 16, 4)),
+        (1, 256, 100, 4, True, HOPPER, tiles.Plan(True, 2, 128, 4)),
+        (132, 1, 100, 4, True, HOPPER, tiles.Plan(True, 32, 128, 16)),
+        (132, 256, 100, 4, True, HOPPER, tiles.Plan(True, 32, 128, 16)),
+        (1, 1024, 100, 4, True, HOPPER, tiles.Plan(True, 4, 128, 8)),
+        (1, 1, 64, 4, True, HOPPER, tiles.Plan(True, 2, 64, 4)),
+        (1, 1, 5, 4, True, HOPPER, tiles.Plan(True, 2, 16, 4)),
         # 128 x 128 in float32 and 256 x 256 in half precision stay; on less shared memory fewer do.
-        (1, 1, 128, 4, True, HOPPER, gpu.Plan(True, 2, 128, 4)),
-        (1, 1, 129, 4, True, HOPPER, gpu.Plan(False, 2, 64, 4)),
-        (1, 1, 256, 2, False, HOPPER, gpu.Plan(True, 16, 256, 16)),
-        (1, 1, 256, 2, False, AMPERE, gpu.Plan(True, 16, 256, 16)),
-        (1, 1, 256, 2, False, SMALL, gpu.Plan(False, 16, 64, 4)),
-        (1, 1, 100, 4, True, AMPERE, gpu.Plan(True, 2, 128, 4)),
-        (1, 1, 100, 4, True, SMALL, gpu.Plan(False, 2, 64, 4)),
-        (1, 1, 100, 4, False, HOPPER, gpu.Plan(True, 16, 128, 8)),
+        (1, 1, 128, 4, True, HOPPER, tiles.Plan(True, 2, 128, 4)),
+        (1, 1, 129, 4, True, HOPPER, tiles.Plan(False, 2, 64, 4)),
+        (1, 1, 256, 2, False, HOPPER, tiles.Plan(True, 16, 256, 16)),
+        (1, 1, 256, 2, False, AMPERE, tiles.Plan(True, 16, 256, 16)),
+        (1, 1, 256, 2, False, SMALL, tiles.Plan(False, 16, 64, 4)),
+        (1, 1, 100, 4, True, AMPERE, tiles.Plan(True, 2, 128, 4)),
+        (1, 1, 100, 4, True, SMALL, tiles.Plan(False, 2, 64, 4)),
+        (1, 1, 100, 4, False, HOPPER, tiles.Plan(True, 16, 128, 8)),
     ],
 )
 def test_the_plan(
-    members: int, batch: int, hidden: int, itemsize: int, exact: bool, device: gpu.Device, plan: gpu.Plan
+    members: int, batch: int, hidden: int, itemsize: int, exact: bool, device: tiles.Device, plan: tiles.Plan
 ) -> None:
-    assert gpu.plan(members, batch, hidden, itemsize, exact=exact, device=device) == plan
+    assert tiles.plan(members, batch, hidden, itemsize, exact=exact, device=device) == plan
 
 
 # --- without a device -------------------------------------------------------------------------------------------------
@@ -201,13 +201,13 @@ import subprocess, sys, tempfile
 from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas
 from triton.compiler import ASTSource, compile
-from nprnn.ops import gpu, triton_kernels
+from nprnn.ops import tiles, triton_kernels
 
 TENSORS = "x h0 weight_ih weight_hh bias y h_n dy dh_n dz dh0 driven states".split()
 capability, dtype, hidden, tile = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 exact = dtype == "fp32"
-device = gpu.Device(132, int(sys.argv[5]))
-plan = gpu.plan(1, tile * 132, hidden, 4 if exact else 2, exact=exact, device=device)
+device = tiles.Device(132, int(sys.argv[5]))
+plan = tiles.plan(1, tile * 132, hidden, 4 if exact else 2, exact=exact, device=device)
 assert plan.tile == tile, plan
 common = dict(HAS_LENGTHS=True, TANH=False, REVERSE=False, TILE=tile, PRECISION="ieee", WIDEN=False)
 size = {"PADDED": plan.padded} if plan.resident else {"BLOCK": plan.padded}
