@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nprnn.bench.gpu import cells, device_limits, measure_cell
+from nprnn.bench.gpu import cells, measure_cells
 from nprnn.bench.records import FOLDER, make_record, script_command, write_record
 from nprnn.devices import find_device
 from nprnn.errors import NprnnError
@@ -61,7 +61,6 @@ def main() -> None:
         return began + share * (end - began)
 
     record = make_record("gpu", script_command(__file__), torch.get_num_threads(), complete=False)
-    record |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda, "cells": []}
     path = options.out / "gpu.json"
     write_record(path, record)
     record["correctness"] = correctness(until(_SHARES["correctness"]), "cuda")
@@ -160,22 +159,13 @@ def speed(record: dict[str, Any], path: Path, end: float) -> None:
         path: where it is written.
         end: no new cell is begun after this moment.
     """
-    record["limits"] = limits = device_limits()
-    wanted = cells()
-    for number, cell in enumerate(wanted):
+
+    def seconds(cells_left: int) -> float:
         left = end - time.monotonic()
-        if left <= 0:
-            break
-        try:
-            found = measure_cell(cell, limits, rounds=7, seconds=min(20.0, left / (len(wanted) - number) + 2))
-        except (NprnnError, torch.OutOfMemoryError) as error:
-            found = {"cell": cell._asdict(), "error": str(error)}
-            torch.cuda.empty_cache()
-        record["cells"].append(found)
-        write_record(path, record)
-        ratios = found.get("times_cudnn", {})
-        tell(f"{cell}: " + (f"{ratios['forward']:.1f}x and {ratios['both']:.1f}x" if ratios else found["error"]))
-    record["complete"] = len(record["cells"]) == len(wanted)
+        return min(20.0, left / cells_left + 2) if left > 0 else 0.0
+
+    done = measure_cells(record, path, cells(), rounds=7, seconds=seconds, tell=tell)
+    record["complete"] = done
     write_record(path, record)
 
 

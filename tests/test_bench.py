@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +18,16 @@ from nprnn.bench import (
     Shape,
     Times,
     find_shape,
+    gpu,
     interleave,
     limited,
+    make_record,
     ratio,
 )
 from nprnn.bench import measuring as measuring
 from nprnn.bench.denormals import flushes, flushing
 from nprnn.bench.limits import GEMM_SIZES, first_order_limit, gemm_calls, gemm_peak
+from nprnn.bench.records import read_record
 from nprnn.bench.rivals import rivals_for
 from nprnn.bench.threads import most_threads
 from nprnn.bench.timing import PAUSE, ratios
@@ -222,7 +226,11 @@ def test_the_table_of_a_gpu_has_what_was_measured_and_what_did_not_fit() -> None
         "of_first_order_limit": 0.125,
         "error": 1e-6,
     }
-    cells = [measured, {**measured, "microseconds": {**micro, "graph both": 100.0}}, {"cell": cell, "error": "no room"}]
+    cells = [
+        measured,
+        {**measured, "microseconds": {**micro, "graph both": 100.0}},
+        {"cell": cell, "failed": "no room"},
+    ]
     record = {"gpu": "a GPU", "versions": {"torch": "2.11"}, "cells": cells}
     console = Console(width=200, record=True, file=StringIO())
     console.print(gpu_table(record))
@@ -232,5 +240,30 @@ def test_the_table_of_a_gpu_has_what_was_measured_and_what_did_not_fit() -> None
     assert rows == [
         [*sizes, "0.08", "3.0x", "0.2", "2.5x", "-", "0.53", "12%"],
         [*sizes, "0.08", "3.0x", "0.2", "2.5x", "0.1", "0.53", "12%"],
-        [*sizes, "no memory"],
+        [*sizes, "failed"],
     ]
+
+
+def test_cells_are_kept_as_they_come_and_what_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "device_limits", lambda: {"gemm_float32": 1.0, "bandwidth": 1.0})
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    path, told, kept = tmp_path / "gpu.json", list[str](), list[int]()
+
+    def measure_cell(cell: gpu.Cell, limits: object, *, rounds: int, seconds: float) -> dict[str, Any]:
+        kept.append(len(read_record(path)["cells"]) if path.exists() else 0)
+        if cell.members == 2:
+            raise torch.OutOfMemoryError("no room")
+        return {"cell": cell._asdict(), "times_cudnn": {"forward": 3.0, "both": 2.5}}
+
+    monkeypatch.setattr(gpu, "measure_cell", measure_cell)
+    wanted = [gpu.Cell(5, 1, 4, members) for members in (1, 2, 3)]
+    options: dict[str, Any] = {"rounds": 1, "tell": told.append}
+    record = make_record("gpu", [], 1)
+    assert gpu.measure_cells(record, path, wanted, seconds=lambda left: 1.0, **options)
+    assert kept == [0, 1, 2]
+    assert [line.split(": ")[1] for line in told] == ["3.0x, 2.5x", "no room", "3.0x, 2.5x"]
+    assert read_record(path)["cells"][1] == {"cell": wanted[1]._asdict(), "failed": "no room"}
+    # No time for the last of them.
+    assert not gpu.measure_cells(record, path, wanted, seconds=lambda left: left - 1.0, **options)
+    assert len(record["cells"]) == 2

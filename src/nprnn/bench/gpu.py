@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from nprnn.bench.problem import make_problem
+from nprnn.bench.records import write_record
 from nprnn.bench.shapes import Shape
 from nprnn.errors import NprnnError
 from nprnn.ops import rnn
@@ -60,6 +62,49 @@ def cells() -> list[Cell]:
     pixels = [Cell(100, batch, 784, members) for members in (1, 32, 132) for batch in (1, 16, 100)]
     found = dict.fromkeys(itertools.chain(judged, sizes, pixels, ensembles))
     return [c for c in found if 4 * c.hidden * c.batch * c.steps * c.members <= _LARGEST]
+
+
+def measure_cells(
+    record: dict[str, Any],
+    path: Path,
+    wanted: Sequence[Cell],
+    *,
+    rounds: int,
+    seconds: Callable[[int], float],
+    tell: Callable[[str], None],
+) -> bool:
+    """Cell by cell, the record written after each: what was measured is kept, whatever happens.
+
+    Args:
+        record: of kind ``gpu``; its device, limits and cells are filled in.
+        path: where it is written.
+        wanted: the cells.
+        rounds: samples of each.
+        seconds: what the next cell may take, of how many are left; no time ends it.
+        tell: takes a line after each cell.
+
+    Returns:
+        Whether all were measured, or tried and found wrong or too large.
+
+    Raises:
+        DataError: the record cannot be written.
+    """
+    record |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda, "cells": []}
+    record["limits"] = limits = device_limits()
+    for number, cell in enumerate(wanted):
+        time_left = seconds(len(wanted) - number)
+        if time_left <= 0:
+            return False
+        try:
+            found = measure_cell(cell, limits, rounds=rounds, seconds=time_left)
+        except (NprnnError, torch.OutOfMemoryError) as error:
+            found = {"cell": cell._asdict(), "failed": str(error)}
+            torch.cuda.empty_cache()
+        record["cells"].append(found)
+        write_record(path, record)
+        ratios = found.get("times_cudnn")
+        tell(f"{cell}: " + (f"{ratios['forward']:.1f}x, {ratios['both']:.1f}x" if ratios else found["failed"]))
+    return True
 
 
 def measure_cell(cell: Cell, limits: dict[str, float], *, rounds: int, seconds: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from rich.table import Table
 
 from nprnn.bench import make_record, write_record
-from nprnn.bench.gpu import cells, device_limits, measure_cell
+from nprnn.bench.gpu import cells, measure_cells
 from nprnn.bench.records import FOLDER
 from nprnn.cli.common import console
 from nprnn.errors import ConfigError
@@ -26,26 +26,21 @@ def bench_gpu(device: str, rounds: int, quick: bool, out: Path | None, words: Se
         raise ConfigError(
             f"nprnn bench measures the first CUDA device, got {device}; choose one by CUDA_VISIBLE_DEVICES"
         )
-    record = make_record("gpu", ["nprnn", "bench", *words], torch.get_num_threads(), complete=False, cells=[])
-    record |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+    record = make_record("gpu", ["nprnn", "bench", *words], torch.get_num_threads(), complete=False)
     path = out or FOLDER / f"gpu-{record['started'].replace(':', '')}.json"
+    # A place that cannot be written is found out now.
     write_record(path, record)
-    record["limits"] = device_limits()
     wanted = cells()[: _QUICK_CELLS if quick else None]
-    for cell in wanted:
-        try:
-            found = measure_cell(cell, record["limits"], rounds=rounds, seconds=_SECONDS)
-        except torch.OutOfMemoryError as error:
-            found = {"cell": cell._asdict(), "error": str(error)}
-            torch.cuda.empty_cache()
-        record["cells"].append(found)
-        write_record(path, record)
-        console.print(f"{len(record['cells'])} of {len(wanted)}: {cell}", markup=False, soft_wrap=True)
-    record["complete"] = not quick
+    done = measure_cells(record, path, wanted, rounds=rounds, seconds=lambda left: _SECONDS, tell=_tell)
+    record["complete"] = done and not quick
     write_record(path, record)
     console.print(gpu_table(record))
-    console.print(f"record: {path}", markup=False, soft_wrap=True)
+    _tell(f"record: {path}")
     return 0
+
+
+def _tell(line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)
 
 
 def gpu_table(record: dict[str, Any]) -> Table:
@@ -56,8 +51,8 @@ def gpu_table(record: dict[str, Any]) -> Table:
         table.add_column(heading, justify="right")
     for found in record["cells"]:
         sizes = [str(found["cell"][name]) for name in ("hidden", "batch", "steps", "members")]
-        if "error" in found and "microseconds" not in found:
-            table.add_row(*sizes, "no memory")
+        if "failed" in found:
+            table.add_row(*sizes, "failed")
             continue
         micro, ratios = found["microseconds"], found["times_cudnn"]
         graph = f"{micro['graph both'] / 1e3:.3g}" if "graph both" in micro else "-"

@@ -88,9 +88,11 @@ def forward(
     sizes = (call.steps, call.batch, hidden, linear_units)
     with call.device:
         if call.plan.resident:
+            state, into, b = _dense(h0, 2), _dense(weight_ih, 2), _dense(bias, 1)
             _kernels().resident_forward[call.grid](
-                driving, *(first := (_dense(h0, 2), _dense(weight_ih, 2), hh, _dense(bias, 1), ends)), y, h_n,
-                *_strides(driving), *(_member(v, dims) for v, dims in zip(first, (2, 2, 2, 1, 1), strict=True)), *sizes,
+                driving, state, into, hh, b, ends, y, h_n,
+                *_strides(driving), _member(state, 2), _member(into, 2), _member(hh, 2), _member(b, 1),
+                _member(ends, 1), *sizes,
                 INPUTS=inputs if few else 0, HAS_BIAS=bias is not None, PADDED=call.plan.padded, **flags,
             )  # fmt: skip
         else:

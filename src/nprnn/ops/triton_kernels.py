@@ -43,7 +43,7 @@ def _through(da, y, units, linear_units, TANH: tl.constexpr):
 
 
 @triton.jit
-def _driven(x, weight_ih, bias_tile, rows_in, units, units_in, more, inputs, INPUTS: tl.constexpr):
+def _driven(x, weight_ih, bias_tile, rows_in, units, units_in, more, INPUTS: tl.constexpr):
     """W_ih x_t + b [R,U] of a step, from x_t [R,I]; where ``INPUTS`` is 0, x [R,U] is that already."""
     if INPUTS == 0:
         s = tl.load(x, mask=rows_in[:, None] & units_in[None, :] & more, other=0.0).to(tl.float32)
@@ -51,7 +51,7 @@ def _driven(x, weight_ih, bias_tile, rows_in, units, units_in, more, inputs, INP
         s = bias_tile[None, :]
         for i in tl.static_range(INPUTS):
             x_i = tl.load(x + i, mask=rows_in & more, other=0.0).to(tl.float32)
-            w_i = tl.load(weight_ih + units * inputs + i, mask=units_in, other=0.0).to(tl.float32)
+            w_i = tl.load(weight_ih + units * INPUTS + i, mask=units_in, other=0.0).to(tl.float32)
             s += x_i[:, None] * w_i[None, :]
     return s
 
@@ -121,10 +121,10 @@ def resident_forward(
         x_at += rows.to(tl.int64)[:, None] * x_row + units[None, :]
     else:
         x_at += rows.to(tl.int64) * x_row
-    s = _driven(x_at, weight_ih, bias_tile, rows_in, units, units_in, True, INPUTS, INPUTS)
+    s = _driven(x_at, weight_ih, bias_tile, rows_in, units, units_in, True, INPUTS)
     for step in range(steps):
         x_at += x_forth
-        ahead = _driven(x_at, weight_ih, bias_tile, rows_in, units, units_in, step + 1 < steps, INPUTS, INPUTS)
+        ahead = _driven(x_at, weight_ih, bias_tile, rows_in, units, units_in, step + 1 < steps, INPUTS)
         s = tl.dot(h.to(step_matrix.dtype), step_matrix, s, input_precision=PRECISION)
         new = _activation(s, units, linear_units, TANH)
         # What the next step takes is what is stored, rounded where it is stored in half precision.
