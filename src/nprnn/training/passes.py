@@ -1,7 +1,7 @@
 """Forward and backward pass of models that run in one call: by autograd, or without it where both are known by heart.
 
-Recording a graph, sorting it and walking it back takes a quarter of the time of an update of short sequences at batch 1.
-A layer and a head whose loss is taken after the last step need none of it: their derivatives are three products and
+Recording a graph, sorting it and walking it back takes a quarter of the time of an update of short sequences at batch
+1. A layer and a head whose loss is taken after the last step need none of it: their derivatives are three products and
 the operator's own backward pass.
 """
 
