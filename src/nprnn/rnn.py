@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from nprnn.errors import InputError
 from nprnn.init import Scheme, find_scheme, init_rnn_
-from nprnn.ops import Nonlinearity, Save, autocast_enabled, rnn
+from nprnn.ops import Nonlinearity, Save, autocast_enabled, onnx_node, rnn
 
 # So few steps cost less in torch's own C++ than one call of a Python function costs.
 _FEW = 2
@@ -44,6 +44,9 @@ class RNN(nn.RNNBase):
     With ``ensemble=E`` it is E networks of the same shape at once: every parameter has a leading E (``weight_ih_l0`` is
     [E, H, I]), and member k computes what a single RNN with ``weight[k]`` computes. ``nprnn.stack`` makes one of single
     RNNs, ``unstack`` makes single RNNs of it.
+
+    ``torch.onnx.export`` of a model that has it gives one ``RNN`` node for each layer and direction, T and B as free as
+    ``dynamic_shapes`` says. Ensembles, float64 and packed sequences raise an error there that says what to do instead.
 
     It is a ``torch.nn.RNNBase`` but not a ``torch.nn.RNN``, because ``torch.compile`` refuses every subclass of that.
 
@@ -246,6 +249,10 @@ class RNN(nn.RNNBase):
     def _forward_packed(self, packed: PackedSequence, hx: Tensor | None) -> tuple[PackedSequence, Tensor]:
         if packed.data.dim() != 2:
             raise RuntimeError(f"input must have 2 dimensions, got {packed.data.dim()}")
+        if onnx_node.exporting():
+            raise InputError(
+                "ONNX has no PackedSequence; call forward_padded(x, lengths) with x [T, B, I] and lengths [B] instead"
+            )
         # The inner sequence is sorted already: padding it must not sort it back.
         x, lengths = pad_packed_sequence(PackedSequence(packed.data, packed.batch_sizes))
         hx = None if hx is None else self.permute_hidden(hx, packed.sorted_indices)
@@ -298,6 +305,11 @@ class RNN(nn.RNNBase):
                 f"RNN input dtype ({x.dtype}) does not match weight dtype ({weight_dtype}). "
                 f"Convert input: input.to({weight_dtype}), or convert model: model.to({x.dtype})"
             )
+        save = self.save
+        if onnx_node.exporting():
+            onnx_node.check(x.dtype, ensemble=members is not None)
+            # The other way is for gradients, and would fix T.
+            save = "all"
         finals = []
         for layer in range(self.num_layers):
             outputs = []
@@ -309,7 +321,7 @@ class RNN(nn.RNNBase):
                     lengths,
                     nonlinearity=self.nonlinearity,
                     reverse=k == 1,
-                    save=self.save,
+                    save=save,
                 )
                 outputs.append(y)
                 finals.append(h_n)
