@@ -99,7 +99,11 @@ template <class Real>
 void bind_streamer(nb::module_& m, const char* name) {
     using Streamer = nprnn::Streamer<Real>;
     nb::class_<Streamer>(m, name)
-        .def("__init__", [](Streamer* self, int set) { new (self) Streamer(*nprnn::engines().at(std::size_t(set))); })
+        .def("__init__",
+             [](Streamer* self, int set, Size streams) {
+                 new (self) Streamer(*nprnn::engines().at(std::size_t(set)), streams);
+             },
+             nb::arg("set"), nb::arg("streams") = 1)
         .def("add",
              [](Streamer& self, Size inputs, Size hidden, bool tanh, Size linear, Address weight_ih, Address weight_hh,
                 Address bias, Address state) {
@@ -107,7 +111,16 @@ void bind_streamer(nb::module_& m, const char* name) {
                            reinterpret_cast<const Real*>(weight_hh), reinterpret_cast<const Real*>(bias)},
                           reinterpret_cast<Real*>(state));
              })
-        .def("step", [](Streamer& self, Address x) { self.step(reinterpret_cast<const Real*>(x)); })
+        .def("standardise",
+             [](Streamer& self, Address mean, Address scale) {
+                 self.standardise(reinterpret_cast<const Real*>(mean), reinterpret_cast<const Real*>(scale));
+             })
+        .def("step", [](Streamer& self, Address x) { return self.run(reinterpret_cast<const Real*>(x), 1, nullptr); })
+        .def("run",
+             [](Streamer& self, Address x, Size steps, Address out) {
+                 nb::gil_scoped_release released;
+                 return self.run(reinterpret_cast<const Real*>(x), steps, reinterpret_cast<Real*>(out));
+             })
         // What a call costs by itself, to measure a step against.
         .def("nothing", [](Streamer&, Address) {});
 }

@@ -119,10 +119,13 @@ def test_random_shapes_measure_both(tmp_path: Path) -> None:
 
 def test_streaming_measures_each_against_the_empty_function(tmp_path: Path) -> None:
     module = script("streaming")
-    module.main(hidden=4, threads=1, rounds=1, out=tmp_path / "streaming.json")
+    module.main(hidden=4, threads=1, rounds=1, streams=(1, 3), chunk=4, out=tmp_path / "streaming.json")
     steps = read_record(tmp_path / "streaming.json")["steps"]
     assert {module.EMPTY, "nprnn.RNNCell", "torch.nn.RNNCell", "torch.nn.LSTMCell"} <= set(steps)
     assert steps[module.EMPTY]["above_empty"] == 0
+    many = read_record(tmp_path / "streaming.json")["many"]
+    assert [(line["streams"], line["steps"]) for line in many] == [(1, 1), (1, 4), (3, 1), (3, 4)] * 2
+    assert all(line["ratio"] > 0 for line in many)
 
 
 def test_pools_measure_the_excess_of_taking_turns(tmp_path: Path) -> None:

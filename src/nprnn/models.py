@@ -105,17 +105,23 @@ class SequenceModel(nn.Module):
             return x
         return (x - self.input_mean) / self.input_scale
 
-    def streamer(self) -> Streamer:
-        """The model one step at a time, at batch 1: a ``Streamer`` with its head, and its scaling of the inputs.
+    def streamer(self, streams: int | None = None) -> Streamer:
+        """The model step by step: a ``Streamer`` with its head, and its scaling of the inputs.
+
+        Args:
+            streams: so many streams at once; None is one, without an axis for them.
+
+        Returns:
+            The streamer, with copies of the weights, at state 0.
 
         Raises:
-            InputError: the LSTM, an ensemble, or weights that are not float32 or float64 on the CPU.
+            InputError: the LSTM, an ensemble, weights that are not float32 or float64 on the CPU, or streams below 1.
         """
         if isinstance(self.head, EnsembleLinear):
             raise InputError(
                 f"a Streamer runs one network, this is an ensemble of {self.head.ensemble}; unstack it first"
             )
-        return Streamer(self.rnn, self.head, mean=self.input_mean, scale=self.input_scale)
+        return Streamer(self.rnn, self.head, mean=self.input_mean, scale=self.input_scale, streams=streams)
 
     def _states(self, x: Tensor, lengths: Tensor | None, truncate: int | None) -> tuple[Tensor, Tensor]:
         """All states [T, B, H] and the last of each sequence [B, H]."""

@@ -47,10 +47,10 @@ def pool() -> str:
     return str(_native.pool())
 
 
-def streamer(instruction_set: int, dtype: torch.dtype) -> Any:
-    """An empty stack of layers to run step by step; see ``nprnn.Streamer``."""
+def streamer(instruction_set: int, dtype: torch.dtype, streams: int = 1) -> Any:
+    """An empty stack of layers to run step by step, for so many streams at once; see ``nprnn.Streamer``."""
     made = _native.Streamer64 if dtype == torch.float64 else _native.Streamer32
-    return made(instruction_set)
+    return made(instruction_set, streams)
 
 
 def obstacle(x: Tensor, *others: Tensor | None) -> str | None:
