@@ -59,17 +59,21 @@ def tell_comparison(findings: ComparisonFindings) -> None:
     for at in findings.at:
         table.add_column(f"{at}", justify="right")
     for name, row in findings.bars.items():
-        table.add_row(name, *(_bar(row[at]) if at in row else "–" for at in findings.at))
+        table.add_row(name, *(_bar(row[at], experiment.of) if at in row else "–" for at in findings.at))
     console.print(table)
     for verdict in findings.verdicts:
         say(f"{(verdict.outcome or 'not run').upper()}: {verdict.claim.says} [{verdict.claim.source}]")
 
 
-def _bar(bar: Bar) -> str:
+def _bar(bar: Bar, of: float) -> str:
     if not bar.n:
         return f"{bar.unfinished} begun"
     values = bar.values[FINAL]
-    told = f"{bar.mean():.0f} ({min(values):.0f} to {max(values):.0f})" if bar.n > 1 else f"{bar.mean():.0f}"
+    # A share in percent says little without its decimals.
+    digits = 2 if of <= 100 else 0
+    told = f"{bar.mean():.{digits}f}"
+    if bar.n > 1:
+        told += f" ({min(values):.{digits}f} to {max(values):.{digits}f})"
     return told if bar.outcome is None else f"{told} {bar.outcome}"
 
 

@@ -14,7 +14,7 @@ from nprnn.cli.common import OnDevice, console, parse
 from nprnn.cli.findings_told import say
 from nprnn.cli.reproductions import Asked, reproduce
 from nprnn.devices import find_device
-from nprnn.errors import ConfigError
+from nprnn.errors import ConfigError, DataError
 from nprnn.experiments import RECORD, AnyExperiment, Experiment, Scale, catalogue, find_experiment
 from nprnn.experiments.procedure import STOPPED
 
@@ -92,7 +92,12 @@ def _all(options: _Arguments, words: list[str]) -> int:
         elif isinstance(experiment, Experiment) and options.store is None and not options.report_only:
             say(f"{experiment.key}: needs --store; left out")
         else:
-            status, done = max(status, reproduce(experiment, asked)), done + 1
+            try:
+                found = reproduce(experiment, asked)
+            except DataError as error:
+                say(f"{experiment.key}: {error}; left out")
+                continue
+            status, done = max(status, found), done + 1
             if status in STOPPED:
                 break
     if not done:

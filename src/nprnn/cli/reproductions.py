@@ -150,7 +150,7 @@ def _planes(experiment: Planes, asked: Asked) -> int:
 
 
 def _comparison(experiment: Comparison, asked: Asked) -> int:
-    asked.refuse(experiment, "draws its own sequences", "store")
+    asked.refuse(experiment, "takes no store", "store")
     if asked.report_only:
         _show_comparison(read_comparison_record(asked.out), asked.out)
         return 0

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from nprnn.errors import unknown
+from nprnn.experiments.comparison.axis import At
 from nprnn.experiments.comparison.ranking import Ranking, rank
 from nprnn.experiments.comparison.record import ComparisonRecord, Trained
 from nprnn.experiments.comparison.spec import Claim, Comparison
+from nprnn.experiments.comparison.trials import Tuned, tuned
 from nprnn.experiments.findings import Interval
 from nprnn.experiments.intervals import mean_of
 from nprnn.training.readings import CHOSEN, LAST_TENTH, readings, told
@@ -38,7 +41,7 @@ class Bar:
     """
 
     series: str
-    at: int
+    at: At
     values: Mapping[str, tuple[float, ...]]
     seeds: tuple[int, ...]
     diverged: tuple[int, ...]
@@ -86,7 +89,7 @@ class Asked:
         single: how many pairs of runs, or runs, agree with the verdict, of how many.
     """
 
-    at: int
+    at: At
     number: float
     rival: str
     bound: float
@@ -107,7 +110,7 @@ class ClaimVerdict:
 
     claim: Claim
     asked: tuple[Asked, ...]
-    missing: tuple[int, ...]
+    missing: tuple[At, ...]
 
     @property
     def outcome(self) -> Holds | None:
@@ -130,15 +133,17 @@ class ComparisonFindings:
         verdicts: of the claims.
         constant: what a constant answer scores.
         ranking: the series by their distance from the paper's bars; empty where nothing is chosen.
+        tuned: what the trials of each series at each value say; empty where nothing is tuned.
     """
 
     experiment: Comparison
     record: ComparisonRecord
-    at: tuple[int, ...]
-    bars: Mapping[str, Mapping[int, Bar]]
+    at: tuple[At, ...]
+    bars: Mapping[str, Mapping[At, Bar]]
     verdicts: tuple[ClaimVerdict, ...]
     constant: float
     ranking: Ranking
+    tuned: Sequence[Tuned] = ()
 
     @property
     def readings(self) -> tuple[str, ...]:
@@ -158,14 +163,19 @@ def conclude_comparison(record: ComparisonRecord, experiment: Comparison) -> Com
     Args:
         record: the facts.
         experiment: what was asked.
+
+    Raises:
+        ConfigError: it asks for a metric that the runs do not have.
     """
-    paper = experiment.paper
+    _check_metrics(record, experiment)
+    paper, place = experiment.paper, experiment.along.ordered
     published = {name: dict(zip(paper.at, values, strict=True)) for name, values in paper.bars.items()} if paper else {}
-    own: dict[tuple[str, int], list[Trained]] = {}
+    own: dict[tuple[str, At], list[Trained]] = {}
     for run in record.runs:
         own.setdefault((run.series, run.at), []).append(run)
-    bars: dict[str, dict[int, Bar]] = {series.name: {} for series in experiment.series}
-    for (name, at), runs in sorted(own.items(), key=lambda item: item[0][1]):
+    bars: dict[str, dict[At, Bar]] = {series.name: {} for series in experiment.series}
+    for name, at in ((name, at) for at in place(at for _, at in own) for name in bars if (name, at) in own):
+        runs = own[name, at]
         ended = [run for run in runs if run.ended]
         read = [_read(record, experiment, run) for run in ended]
         bars[name][at] = Bar(
@@ -183,8 +193,15 @@ def conclude_comparison(record: ComparisonRecord, experiment: Comparison) -> Com
         values |= set(paper.at)
     verdicts = tuple(_verdict(claim, bars) for claim in experiment.claims)
     constant = experiment.of * record.baseline.get(experiment.metric, 0.0)
-    shown, ranking = tuple(sorted(values)), rank(record, experiment)
-    return ComparisonFindings(experiment, record, shown, bars, verdicts, constant, ranking)
+    shown, ranking, tried = tuple(place(values)), rank(record, experiment), tuned(record, experiment)
+    return ComparisonFindings(experiment, record, shown, bars, verdicts, constant, ranking, tried)
+
+
+def _check_metrics(record: ComparisonRecord, experiment: Comparison) -> None:
+    known = {column.split(" ", 1)[1]: None for column in (*record.columns, *record.trial_columns)}
+    for metric in (experiment.metric, *(course.metric for course in experiment.courses)):
+        if known and metric not in known:
+            raise unknown("metric", metric, known)
 
 
 def _read(record: ComparisonRecord, experiment: Comparison, run: Trained) -> dict[str, float]:
@@ -202,10 +219,12 @@ def _read(record: ComparisonRecord, experiment: Comparison, run: Trained) -> dic
 
 
 def _readings(experiment: Comparison) -> tuple[str, ...]:
-    return (*READINGS, BEST_ON_TEST) if experiment.flattering else READINGS
+    """Without a validation set there is no iterate that it would have chosen."""
+    own = tuple(reading for reading in READINGS if reading != CHOSEN or experiment.validates)
+    return (*own, BEST_ON_TEST) if experiment.flattering else own
 
 
-def _verdict(claim: Claim, bars: Mapping[str, Mapping[int, Bar]]) -> ClaimVerdict:
+def _verdict(claim: Claim, bars: Mapping[str, Mapping[At, Bar]]) -> ClaimVerdict:
     asked, missing = [], []
     for at in claim.at:
         bar = _measured(bars, claim.better, at)
@@ -218,7 +237,7 @@ def _verdict(claim: Claim, bars: Mapping[str, Mapping[int, Bar]]) -> ClaimVerdic
     return ClaimVerdict(claim, tuple(asked), tuple(missing))
 
 
-def _measured(bars: Mapping[str, Mapping[int, Bar]], name: str, at: int) -> Bar | None:
+def _measured(bars: Mapping[str, Mapping[At, Bar]], name: str, at: At) -> Bar | None:
     bar = bars[name].get(at)
     return bar if bar is not None and bar.complete else None
 

@@ -1,37 +1,21 @@
-"""A comparison from start to record: train what is missing, batch by batch, and write down what was reached."""
+"""A comparison from start to record: tune what is to be tuned, train what is missing, write down what was reached."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from nprnn.errors import RunError
 from nprnn.experiments.comparison.reading import parse_comparison
-from nprnn.experiments.comparison.record import ComparisonRecord, Trained, read_comparison_record
+from nprnn.experiments.comparison.record import ComparisonRecord, Trained, Trial, read_comparison_record
 from nprnn.experiments.comparison.spec import Batch, Comparison
-from nprnn.experiments.comparison.state import bring_back, keep
+from nprnn.experiments.comparison.stages import Stage, Train
+from nprnn.experiments.comparison.trials import tuned
 from nprnn.experiments.procedure import STOPPED
 from nprnn.experiments.spec import SCALES, Scale
 from nprnn.experiments.storing import RECORD
-from nprnn.runs import Run
-from nprnn.sweep import SweepFile, SweepMember, TaskFacts, identity, prepare, survey
-from nprnn.tasks import TaskConfig
 from nprnn.training import environment
-
-# What trains a sweep in a folder, without the members whose identities are named, and returns its exit status.
-Train = Callable[[SweepFile, Path, frozenset[str]], int]
-
-
-class _Wanted(NamedTuple):
-    """A run that a batch asks for."""
-
-    series: str
-    at: int
-    member: SweepMember
-    identity: str
-    digest: str
 
 
 def carry_out_comparison(
@@ -48,7 +32,8 @@ def carry_out_comparison(
     """Do what is left of a comparison at a scale.
 
     Runs that the record has to their end are not run again, whether their folders are there or not. The record is
-    written after every batch, and when training is stopped, with what every run has reached.
+    written after every batch, and when training is stopped, with what every run has reached. Where settings are tuned,
+    every trial of the scale ends and every choice is written before the first run that is compared begins.
 
     Args:
         experiment: what is asked.
@@ -64,30 +49,101 @@ def carry_out_comparison(
         The record, and 0, 1 where runs failed, or 130 or 143 where training was stopped.
 
     Raises:
-        RunError: a record in ``out`` of another experiment, or something that cannot be written.
+        RunError: a record in ``out`` of another experiment, or with other choices than its trials lead to, or something
+            that cannot be written.
         ConfigError: settings that the task or the training does not have.
     """
-    record = _begin(experiment, scale, out, command)
-    status = 0
+    work = _Work(experiment, _begin(experiment, scale, out, command), runs, kept, out, train, tell)
+    status = work.tune(scale) if experiment.tune else 0
+    if status in STOPPED or (experiment.tune and not work.chose(scale)):
+        return work.record, status
     for batch in experiment.scales[scale]:
-        wanted, facts = _wanted(experiment, batch)
-        done = {run.identity for run in record.runs if run.ended}
-        if all(one.digest in done for one in wanted):
-            continue
-        begun, _ = _names(record, wanted)
-        if brought := bring_back(kept, runs, begun):
-            tell(f"{len(brought)} runs that were begun are brought back from {kept}")
-        if train is not None:
-            tell(f"{experiment.heading(batch)}: {len(wanted)} runs")
-            ended = frozenset(one.identity for one in wanted if one.digest in done)
-            status = max(status, train(experiment.sweep(batch), runs, ended))
-        _take_down(record, experiment, wanted, facts, runs)
-        keep(runs, kept, *_names(record, wanted))
-        record.write(out)
+        status = max(status, work.compare(batch))
         if status in STOPPED:
-            return record, status
-    record.write(out)
-    return record, status
+            return work.record, status
+    work.record.write(out)
+    return work.record, status
+
+
+@dataclass(frozen=True)
+class _Work:
+    experiment: Comparison
+    record: ComparisonRecord
+    runs: Path
+    kept: Path
+    out: Path
+    train: Train | None
+    tell: Callable[[str], None]
+
+    def compare(self, batch: Batch) -> int:
+        """The runs of a batch; returns the exit status."""
+        experiment, record = self.experiment, self.record
+        chosen = {(one.series, one.at): one.setting for one in record.choices} if experiment.tune else None
+        places = [(s.name, at, chosen[s.name, at] if chosen else {}) for s, at in experiment.places([batch])]
+        stage = Stage.of(experiment.task, experiment.sweep(batch, chosen), places)
+        status = self._run(stage, record.runs)
+        if status is None:
+            return 0
+        own = {run.identity: run for run in record.runs}
+        own |= {run.identity: run for _, run in stage.reached(record, self.runs)}
+        order = {series.name: k for k, series in enumerate(experiment.series)}
+        at = {value: k for k, value in enumerate(experiment.along.ordered(run.at for run in own.values()))}
+        record.runs = sorted(own.values(), key=lambda run: (at[run.at], order[run.series], run.seed))
+        self._keep(stage, record.runs)
+        return status
+
+    def tune(self, scale: Scale) -> int:
+        """The trials of a scale; returns the exit status."""
+        experiment, record = self.experiment, self.record
+        places = [(series.name, at, setting) for series, at, setting in experiment.tried(scale)]
+        stage = Stage.of(experiment.task, experiment.trials(scale), places)
+        status = self._run(stage, [trial.run for trial in record.trials])
+        if status is None:
+            return 0
+        own = {trial.run.identity: trial for trial in record.trials}
+        reached = stage.reached(record, self.runs, trial=True)
+        own |= {run.identity: Trial(dict(one.setting), run) for one, run in reached}
+        # Those of the stage in its order, and behind them what a smaller scale may have had besides.
+        record.trials = [own.pop(one.digest) for one in stage.wanted if one.digest in own] + list(own.values())
+        self._keep(stage, [trial.run for trial in record.trials])
+        return status
+
+    def chose(self, scale: Scale) -> bool:
+        """Write the choices down; returns whether there are all that the scale needs.
+
+        Raises:
+            RunError: the record has another choice.
+        """
+        experiment, record = self.experiment, self.record
+        new = {(one.series, one.at): one.choice for one in tuned(record, experiment)}
+        for old in record.choices:
+            if (choice := new.get((old.series, old.at))) is None or choice.setting != old.setting:
+                leads = "have not ended" if choice is None else f"lead to {choice.setting}"
+                raise RunError(
+                    f"{self.out / RECORD} has the choice {old.setting} for {old.series} at {old.at}, and its trials "
+                    f"{leads}. Test sets are read once for a choice: move the record away to begin anew"
+                )
+        record.choices = [choice for choice in new.values() if choice is not None]
+        # Before any run that is compared begins.
+        record.write(self.out)
+        there = {(one.series, one.at) for one in record.choices}
+        needed = [(series.name, at) for series, at in experiment.places(experiment.scales[scale])]
+        lacking = [f"{name} at {at}" for name, at in needed if (name, at) not in there]
+        if lacking:
+            self.tell(f"no setting is chosen before all trials have ended; not so far: {', '.join(lacking)}")
+        return not lacking
+
+    def _run(self, stage: Stage, known: Sequence[Trained]) -> int | None:
+        """Train what is left of a stage; None where nothing is."""
+        done = {run.identity for run in known if run.ended}
+        if not stage.left(done):
+            return None
+        stage.begin(known, self.runs, self.kept, self.tell)
+        return 0 if self.train is None else stage.train(done, self.runs, self.train, self.tell)
+
+    def _keep(self, stage: Stage, known: Sequence[Trained]) -> None:
+        stage.keep(known, self.runs, self.kept)
+        self.record.write(self.out)
 
 
 def _begin(experiment: Comparison, scale: Scale, out: Path, command: Sequence[str]) -> ComparisonRecord:
@@ -104,56 +160,3 @@ def _begin(experiment: Comparison, scale: Scale, out: Path, command: Sequence[st
     record.scale = max(record.scale, scale, key=SCALES.index)
     record.experiment, record.command, record.env = experiment.text, list(command), environment()
     return record
-
-
-def _wanted(experiment: Comparison, batch: Batch) -> tuple[list[_Wanted], Mapping[TaskConfig, TaskFacts]]:
-    members, facts = prepare(experiment.sweep(batch))
-    places = [(series.name, value) for value in batch.at for series in experiment.of_batch(batch) for _ in batch.seeds]
-    found = []
-    for (name, value), member in zip(places, members, strict=True):
-        text = identity(experiment.task, member, facts[member.task].fingerprint)
-        found.append(_Wanted(name, value, member, text, hashlib.sha256(text.encode()).hexdigest()[:16]))
-    return found, facts
-
-
-def _take_down(
-    record: ComparisonRecord,
-    experiment: Comparison,
-    wanted: Sequence[_Wanted],
-    facts: Mapping[TaskConfig, TaskFacts],
-    runs: Path,
-) -> None:
-    """Put what the run folders hold into the record."""
-    found = survey(runs, experiment.task, [one.member for one in wanted], facts)
-    own = {run.identity: run for run in record.runs}
-    for one, standing in zip(wanted, found.standings, strict=True):
-        if standing.folder is None or standing.state == "failed":
-            continue
-        run = Run.open(runs / standing.folder)
-        objective = run.config["objective"]
-        record.headline, record.higher_is_better = objective["headline"], objective["higher_is_better"]
-        record.baseline = objective["baseline"]
-        blown = run.diverged()
-        last = standing.update if blown is None else blown
-        rows = [record.row(entry) for entry in run.records() if entry["update"] <= last]
-        state = standing.state if standing.state in ("finished", "diverged") else "not finished"
-        own[one.digest] = Trained(
-            one.series,
-            one.at,
-            one.member.config.seed,
-            standing.folder,
-            one.digest,
-            state,
-            last,
-            record.env_number(run.env()),
-            rows,
-        )
-    order = {series.name: k for k, series in enumerate(experiment.series)}
-    record.runs = sorted(own.values(), key=lambda run: (run.at, order[run.series], run.seed))
-
-
-def _names(record: ComparisonRecord, wanted: Sequence[_Wanted]) -> tuple[list[str], list[str]]:
-    """Folders of the wanted runs that have begun, and of those that have ended."""
-    digests = {one.digest for one in wanted}
-    own = [run for run in record.runs if run.identity in digests]
-    return [run.folder for run in own if not run.ended], [run.folder for run in own if run.ended]

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from nprnn.experiments.comparison.axis import At
 from nprnn.experiments.comparison.record import ComparisonRecord, Trained
 from nprnn.experiments.comparison.spec import Comparison
 
@@ -21,7 +22,7 @@ class Near:
         paper: the paper's bar.
     """
 
-    at: int
+    at: At
     values: tuple[float, ...]
     seeds: tuple[int, ...]
     paper: float
@@ -65,7 +66,7 @@ class Ranking:
     """
 
     ranked: tuple[Ranked, ...] = ()
-    lacking: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    lacking: Mapping[str, tuple[At, ...]] = field(default_factory=dict)
 
     @property
     def nearest(self) -> str | None:
@@ -90,7 +91,7 @@ def rank(record: ComparisonRecord, experiment: Comparison) -> Ranking:
     paper = experiment.paper
     if not experiment.choose or paper is None or record.scale == "quick":
         return Ranking()
-    ended: dict[tuple[str, int], list[Trained]] = {}
+    ended: dict[tuple[str, At], list[Trained]] = {}
     for run in record.runs:
         if run.ended:
             ended.setdefault((run.series, run.at), []).append(run)
@@ -107,7 +108,7 @@ def rank(record: ComparisonRecord, experiment: Comparison) -> Ranking:
     return Ranking(tuple(sorted(ranked, key=lambda one: one.distance)), lacking)
 
 
-def _near(record: ComparisonRecord, experiment: Comparison, runs: Sequence[Trained], at: int, paper: float) -> Near:
+def _near(record: ComparisonRecord, experiment: Comparison, runs: Sequence[Trained], at: At, paper: float) -> Near:
     counts = {run.seed: experiment.of * _share(record, run, experiment.metric) for run in runs}
     return Near(at, tuple(counts.values()), tuple(counts), paper)
 

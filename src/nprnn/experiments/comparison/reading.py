@@ -8,7 +8,10 @@ from itertools import product
 from typing import Any
 
 from nprnn.errors import ConfigError, unknown
+from nprnn.experiments.comparison.axis import At, Value
+from nprnn.experiments.comparison.beside import Course, Reference
 from nprnn.experiments.comparison.spec import Batch, Claim, Comparison, Published, Series
+from nprnn.experiments.comparison.tune import tune_from
 from nprnn.experiments.parsing import filled, parse
 from nprnn.experiments.spec import SCALES
 from nprnn.models import find_model
@@ -36,8 +39,8 @@ def comparison_from(key: str, found: dict[str, Any], text: str) -> Comparison:
     Raises:
         ConfigError: an unknown key, a value of the wrong kind, or names that do not fit one another.
     """
-    lists = {name: found.pop(name, []) for name in ("series", "claims")}
-    tables = {name: found.pop(name, {}) for name in ("settings", "cross", "scales", "paper", "takes")}
+    lists = {name: found.pop(name, []) for name in ("series", "claims", "values", "published", "curves")}
+    tables = {name: found.pop(name, {}) for name in ("settings", "cross", "scales", "paper", "takes", "tune")}
     series = _crossed([filled(Series, entry) for entry in lists["series"]], tables["cross"])
     comparison = Comparison(
         key=key,
@@ -49,14 +52,28 @@ def comparison_from(key: str, found: dict[str, Any], text: str) -> Comparison:
         claims=tuple(filled(Claim, entry) for entry in lists["claims"]),
         takes=tables["takes"],
         cross=tuple(tables["cross"]),
+        values=tuple(filled(Value, entry) for entry in lists["values"]),
+        tune=tune_from(tables["tune"]),
+        references=tuple(filled(Reference, entry) for entry in lists["published"]),
+        courses=tuple(filled(Course, entry) for entry in lists["curves"]),
         text=text,
     )
     _check_names(comparison)
+    _check_values(comparison)
     _check_choice(comparison)
-    for batches in comparison.scales.values():
+    _check_tuning(comparison)
+    for scale, batches in comparison.scales.items():
         for batch in batches:
-            comparison.sweep(batch)
+            comparison.sweep(batch, _first(comparison, batch))
+        if comparison.tune:
+            comparison.trials(scale)
     return comparison
+
+
+def _first(comparison: Comparison, batch: Batch) -> dict[tuple[str, At], Mapping[str, Any]] | None:
+    """The first setting of the grid for all, so that a batch can be read before anything is chosen."""
+    places = comparison.places([batch])
+    return {(series.name, at): comparison.tune.grid[0] for series, at in places} if comparison.tune else None
 
 
 def _crossed(series: Sequence[Series], cross: Mapping[str, Sequence[Any]]) -> tuple[Series, ...]:
@@ -81,7 +98,8 @@ class _Plain:
     counted: str
     differs: tuple[str, ...]
     flattering: bool = False
-    choose: tuple[int, ...] = ()
+    choose: tuple[At, ...] = ()
+    epoch: int = 0
 
 
 def _published(found: dict[str, Any], series: Sequence[str]) -> Published | None:
@@ -102,7 +120,7 @@ def _published(found: dict[str, Any], series: Sequence[str]) -> Published | None
 class _PublishedPlain:
     source: str
     tolerance: float
-    at: tuple[int, ...]
+    at: tuple[At, ...]
 
 
 def _check_names(comparison: Comparison) -> None:
@@ -127,7 +145,7 @@ def _check_names(comparison: Comparison) -> None:
             raise ConfigError(
                 f"a batch names one or more values of {comparison.axis}, each once; got at = {list(batch.at)}"
             )
-    trained: dict[tuple[str, int], dict[str, Any]] = {}
+    trained: dict[tuple[str, At], dict[str, Any]] = {}
     for batch in (batch for scale, batches in comparison.scales.items() if scale != "quick" for batch in batches):
         for place in product((series.name for series in comparison.of_batch(batch)), batch.at):
             if trained.setdefault(place, batch.settings) != batch.settings:
@@ -135,6 +153,38 @@ def _check_names(comparison: Comparison) -> None:
     for claim in comparison.claims:
         if bool(claim.worse) == (claim.above is not None or claim.below is not None):
             raise ConfigError(f"the claim {claim.says!r} needs worse, or above or below, and not both")
+
+
+def _check_values(comparison: Comparison) -> None:
+    axis = comparison.along
+    axis.check()
+    for batches in comparison.scales.values():
+        for batch in batches:
+            axis.refuse("a batch", batch.at)
+    for claim in comparison.claims:
+        axis.refuse(f"the claim {claim.says!r}", claim.at)
+    axis.refuse("choose", comparison.choose)
+    axis.refuse("[paper]", comparison.paper.at if comparison.paper else ())
+    for reference in comparison.references:
+        reference.check(axis, comparison.of)
+    for course in comparison.courses:
+        course.check(axis, [series.name for series in comparison.series])
+    if comparison.epoch < 0:
+        raise ConfigError(f"epoch is how many updates one has, or 0, got {comparison.epoch}")
+
+
+def _check_tuning(comparison: Comparison) -> None:
+    """Trials and what is compared have nothing in common but the data."""
+    tune, batches = comparison.tune, [batch for found in comparison.scales.values() for batch in found]
+    if tune is None:
+        return
+    set_elsewhere: list[Mapping[str, Any]] = [comparison.settings, {comparison.axis: None}]
+    set_elsewhere += [value.settings for value in comparison.values]
+    set_elsewhere += [series.settings for series in comparison.series]
+    set_elsewhere += [batch.settings for batch in batches]
+    tune.check((seed for batch in batches for seed in batch.seeds), (name for one in set_elsewhere for name in one))
+    if any(settings.get("valid_size") == 0 for settings in (*set_elsewhere, tune.settings, tune.quick)):
+        raise ConfigError("[tune] chooses by validation sets: valid_size must be more than 0")
 
 
 def _check_choice(comparison: Comparison) -> None:
@@ -146,5 +196,6 @@ def _check_choice(comparison: Comparison) -> None:
         raise ConfigError(f"choose needs bars of the paper at its values; there are none at {lacking}")
     trained = [one.settings for one in comparison.series]
     trained += [batch.settings for batches in comparison.scales.values() for batch in batches]
+    trained += [one.settings for one in comparison.values]
     if choose and any(settings.get("valid_size") == 0 for settings in (comparison.settings, *trained)):
         raise ConfigError("choose is by validation sets: valid_size must be more than 0")

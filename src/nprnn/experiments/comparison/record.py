@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from nprnn.experiments.comparison.axis import At
 from nprnn.experiments.spec import Scale
 from nprnn.experiments.storing import Entries, load, named, store
 
@@ -33,7 +34,7 @@ class Trained(NamedTuple):
     """
 
     series: str
-    at: int
+    at: At
     seed: int
     folder: str
     identity: str
@@ -46,6 +47,34 @@ class Trained(NamedTuple):
     def ended(self) -> bool:
         """Whether there is nothing left to train."""
         return self.state != "not finished"
+
+
+class Trial(NamedTuple):
+    """A run that tries a setting, and all that was evaluated of it on the validation set.
+
+    Attributes:
+        setting: of the grid.
+        run: the rest; evaluations in the order of ``Record.trial_columns``.
+    """
+
+    setting: dict[str, Any]
+    run: Trained
+
+
+class Choice(NamedTuple):
+    """What trials chose for a series at a value, before any run of it was compared.
+
+    Attributes:
+        series: its series.
+        at: its value of the axis.
+        setting: of the grid.
+        scores: of all settings of the grid, in its order: the mean over seeds of the metric on the validation set.
+    """
+
+    series: str
+    at: At
+    setting: dict[str, Any]
+    scores: list[float]
 
 
 @dataclass
@@ -64,6 +93,9 @@ class ComparisonRecord:
         columns: set and metric of each number of an evaluation, after update and loss.
         envs: what computed runs.
         runs: all of them, in the order of the figure.
+        trial_columns: set and metric of each number of a trial's evaluation, after update and loss.
+        trials: what was tried, in the order of the figure and of the grid.
+        choices: what the trials chose, written before the first run that it sets.
     """
 
     key: str
@@ -77,6 +109,9 @@ class ComparisonRecord:
     columns: list[str] = field(default_factory=list)
     envs: list[dict[str, Any]] = field(default_factory=list)
     runs: list[Trained] = field(default_factory=list)
+    trial_columns: list[str] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
 
     def write(self, folder: Path) -> Path:
         """Put the record into a folder.
@@ -84,28 +119,31 @@ class ComparisonRecord:
         Raises:
             RunError: it cannot be written.
         """
-        return store(folder, KIND, FORMAT, self, _LISTS)
+        return store(folder, KIND, FORMAT, self, {**_RUNS, **_TRIALS})
 
-    def evaluations(self, run: Trained) -> list[dict[str, Any]]:
-        """The evaluations of a run as ``nprnn.training.readings`` takes them."""
+    def evaluations(self, run: Trained, *, trial: bool = False) -> list[dict[str, Any]]:
+        """The evaluations of a run, or of a trial's, as ``nprnn.training.readings`` takes them."""
         found = []
         for update, loss, *values in run.evaluations:
             one: dict[str, Any] = {"update": int(update), "loss": loss}
-            for column, value in zip(self.columns, values, strict=True):
+            for column, value in zip(self.trial_columns if trial else self.columns, values, strict=True):
                 split, metric = column.split(" ", 1)
                 one.setdefault(split, {})[metric] = value
             found.append(one)
         return found
 
-    def row(self, evaluation: Mapping[str, Any]) -> list[float]:
-        """An evaluation of a run folder as numbers in the order of ``columns``, which the first one sets."""
+    def row(self, evaluation: Mapping[str, Any], *, trial: bool = False) -> list[float]:
+        """An evaluation of a run folder as numbers in the order of the columns, which the first one sets."""
         found = {
             f"{split} {metric}": value
             for split in ("valid", "test")
             for metric, value in evaluation.get(split, {}).items()
         }
-        self.columns = self.columns or list(found)
-        return [evaluation["update"], *(_short(v) for v in (evaluation["loss"], *(found[c] for c in self.columns)))]
+        if trial:
+            columns = self.trial_columns = self.trial_columns or list(found)
+        else:
+            columns = self.columns = self.columns or list(found)
+        return [evaluation["update"], *(_short(v) for v in (evaluation["loss"], *(found[c] for c in columns)))]
 
     def env_number(self, env: Mapping[str, Any]) -> int:
         """The place in ``envs`` of what computed a run, without what is of that run alone."""
@@ -127,7 +165,15 @@ def _short(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-_LISTS: Mapping[str, Entries] = {"runs": named(Trained)}
+_RUNS: Mapping[str, Entries] = {"runs": named(Trained)}
+# Records from before there were trials have none of these.
+_TRIALS: Mapping[str, Entries] = {
+    "trials": Entries(
+        lambda trial: {"setting": trial.setting, **trial.run._asdict()},
+        lambda found: Trial(found["setting"], Trained(**{k: v for k, v in found.items() if k != "setting"})),
+    ),
+    "choices": named(Choice),
+}
 
 
 def read_comparison_record(folder: Path) -> ComparisonRecord:
@@ -136,4 +182,10 @@ def read_comparison_record(folder: Path) -> ComparisonRecord:
     Raises:
         RunError: there is none, or it is damaged or of another kind or version.
     """
-    return load(folder, KIND, FORMAT, _LISTS, ComparisonRecord)
+
+    def build(**content: Any) -> ComparisonRecord:
+        for name, entries in _TRIALS.items():
+            content[name] = [entries.read(entry) for entry in content.get(name, [])]
+        return ComparisonRecord(**content)
+
+    return load(folder, KIND, FORMAT, _RUNS, build)

@@ -1,15 +1,20 @@
 """A comparison as data: a TOML file that says what is trained how, at which values of an axis, and what is claimed.
 
 It is written before the runs. A series is a model with settings of its own; a scale is a list of batches of runs, which
-are carried out in their order. Scales cut values, seeds and series; what is cut besides stands in the batch.
+are carried out in their order. Scales cut values, seeds and series; what is cut besides stands in the batch. Where
+settings are tuned, every series has trials of its own at every value first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from nprnn.errors import ConfigError
+from nprnn.experiments.comparison.axis import At, Axis, Value
+from nprnn.experiments.comparison.beside import Course, Reference
+from nprnn.experiments.comparison.tune import Tune
 from nprnn.experiments.spec import Scale
 from nprnn.experiments.sweeps import sweep_of
 from nprnn.sweep import SweepFile
@@ -40,10 +45,10 @@ class Batch:
         at: values of the axis, in their order.
         seeds: of each series at each value.
         series: names of those that run; empty takes all.
-        settings: over the experiment's and the series'.
+        settings: over the experiment's and the values'; a series' own go over them.
     """
 
-    at: tuple[int, ...]
+    at: tuple[At, ...]
     seeds: tuple[int, ...]
     series: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
@@ -67,7 +72,7 @@ class Claim:
     says: str
     source: str
     better: str
-    at: tuple[int, ...]
+    at: tuple[At, ...]
     worse: tuple[str, ...] = ()
     beyond: float = 0.0
     above: float | None = None
@@ -87,7 +92,7 @@ class Published:
 
     source: str
     tolerance: float
-    at: tuple[int, ...]
+    at: tuple[At, ...]
     bars: Mapping[str, tuple[float, ...]]
 
 
@@ -100,7 +105,7 @@ class Comparison:
         title: what it is.
         names: the figures that it makes.
         task: name of the task.
-        axis: the setting whose values are the axis.
+        axis: the setting whose values are the axis; or what its values with names are values of.
         metric: what is compared, a share; bars show it times ``of``.
         of: how many sequences a whole share is.
         counted: what a bar counts, for a person.
@@ -115,6 +120,11 @@ class Comparison:
         choose: values of the axis at which the series nearest to the paper is chosen, on validation sets; empty where
             nothing is chosen.
         cross: settings whose values were crossed with the series of the file.
+        values: of the axis, where they have names and settings of their own.
+        tune: the trials that choose each series' settings; None where the file sets them.
+        references: published results that stand beside the bars.
+        courses: metrics whose curves are drawn besides.
+        epoch: updates in an epoch, where curves are over epochs; 0 where they are over updates.
         text: its file's content.
     """
 
@@ -135,23 +145,46 @@ class Comparison:
     takes: Mapping[str, str]
     text: str = field(repr=False)
     flattering: bool = False
-    choose: tuple[int, ...] = ()
+    choose: tuple[At, ...] = ()
     cross: tuple[str, ...] = ()
+    values: tuple[Value, ...] = ()
+    tune: Tune | None = None
+    references: tuple[Reference, ...] = ()
+    courses: tuple[Course, ...] = ()
+    epoch: int = 0
+
+    @property
+    def along(self) -> Axis:
+        """The axis."""
+        return Axis(self.axis, self.values)
+
+    @property
+    def validates(self) -> bool:
+        """Whether runs have a validation set."""
+        return self.settings.get("valid_size") != 0
 
     def asks_the_same(self, other: Comparison) -> bool:
-        """Whether two versions of a file train alike and are judged alike; batches may come, and words may change."""
-        names = ("key", "task", "axis", "metric", "of", "settings", "series", "paper", "choose")
+        """Whether a later version of the file trains and judges alike.
+
+        Batches and values may come, and words may change.
+
+        Args:
+            other: the later version.
+        """
+        names = ("key", "task", "axis", "metric", "of", "settings", "series", "paper", "choose", "tune")
         judged = [[replace(claim, says="", source="") for claim in one.claims] for one in (self, other)]
-        return judged[0] == judged[1] and all(getattr(self, name) == getattr(other, name) for name in names)
+        kept = all(value in other.values for value in self.values)
+        return kept and judged[0] == judged[1] and all(getattr(self, name) == getattr(other, name) for name in names)
 
     def lasts(self, scale: Scale) -> str:
         """What a scale takes, where it was measured."""
         return self.takes.get(scale, "")
 
     def count(self, scale: Scale) -> int:
-        """How many runs there are at a scale; 0 where it has none."""
+        """How many runs there are at a scale, with trials; 0 where it has none."""
         batches = self.scales.get(scale, ())
-        return sum(len(batch.at) * len(batch.seeds) * len(self.of_batch(batch)) for batch in batches)
+        tried = len(self.tried(scale)) * len(self.tune.seeds) if self.tune else 0
+        return tried + sum(len(batch.at) * len(batch.seeds) * len(self.of_batch(batch)) for batch in batches)
 
     def factors(self, series: Series) -> tuple[str, ...]:
         """What the name of a series is made of: its name in the file, and its value of each crossed setting."""
@@ -162,23 +195,58 @@ class Comparison:
         """The series that a batch runs."""
         return tuple(series for series in self.series if not batch.series or series.name in batch.series)
 
-    def sweep(self, batch: Batch) -> SweepFile:
+    def places(self, batches: Iterable[Batch]) -> list[tuple[Series, At]]:
+        """What batches run, each once: value by value, every series."""
+        found = {(series.name, at): series for batch in batches for at in batch.at for series in self.of_batch(batch)}
+        return [(series, at) for (_, at), series in found.items()]
+
+    def sweep(self, batch: Batch, chosen: Mapping[tuple[str, At], Mapping[str, Any]] | None = None) -> SweepFile:
         """The runs of a batch as one sweep file: value by value, every series, every seed.
+
+        Args:
+            batch: which.
+            chosen: series and value to the settings that trials chose; None where there are no trials.
 
         Raises:
             ConfigError: settings that the task or the training does not have.
         """
-        common = {**self.settings, **batch.settings}
-        entries = [
-            {self.axis: value, "model": series.model or series.name, **series.settings}
-            for value in batch.at
-            for series in self.of_batch(batch)
-        ]
-        own = {name for entry in entries for name in entry}
-        entries = [{**{name: common[name] for name in own & common.keys()}, **entry} for entry in entries]
-        rest = {name: setting for name, setting in common.items() if name not in own}
-        return sweep_of(self.heading(batch), self.task, batch.seeds, rest, entries=entries)
+        runs = [(series, at, chosen[series.name, at] if chosen else {}) for series, at in self.places([batch])]
+        return self._sweep(self.heading(batch), batch.seeds, batch.settings, runs)
+
+    def tried(self, scale: Scale) -> list[tuple[Series, At, Mapping[str, Any]]]:
+        """The trials of a scale but for seeds: for every series at each of its values the whole grid."""
+        grid = self.tune.grid if self.tune else ()
+        return [(series, at, setting) for series, at in self.places(self.scales.get(scale, ())) for setting in grid]
+
+    def trials(self, scale: Scale) -> SweepFile:
+        """The trials of a scale as one sweep file, in the order of ``tried``, every seed.
+
+        Raises:
+            ConfigError: there is nothing to tune, or settings that the task or the training does not have.
+        """
+        if self.tune is None:
+            raise ConfigError(f"{self.key} tunes nothing: its file has no table [tune]")
+        settings = self.tune.of_trials(quick=scale == "quick")
+        return self._sweep(f"{self.key}, trials", self.tune.seeds, settings, self.tried(scale))
 
     def heading(self, batch: Batch) -> str:
         """A batch by its values, such as "fig3, length 150, 300"."""
-        return f"{self.key}, {self.axis} {', '.join(map(str, batch.at))}"
+        return f"{self.key}, {self.along.words(batch.at)}"
+
+    def _sweep(
+        self,
+        name: str,
+        seeds: Sequence[int],
+        settings: Mapping[str, Any],
+        runs: Iterable[tuple[Series, At, Mapping[str, Any]]],
+    ) -> SweepFile:
+        common, entries = {**self.settings, **settings}, []
+        for series, at, more in runs:
+            # What is cut goes over what a name stands for, and never over a value of the setting that is the axis.
+            place = dict(self.along.settings(at))
+            place |= {key: settings[key] for key in place.keys() & settings.keys()} if self.values else {}
+            entries.append({**place, "model": series.model or series.name, **series.settings, **more})
+        own = {key for entry in entries for key in entry}
+        entries = [{**{key: common[key] for key in own & common.keys()}, **entry} for entry in entries]
+        rest = {key: setting for key, setting in common.items() if key not in own}
+        return sweep_of(name, self.task, seeds, rest, entries=entries)

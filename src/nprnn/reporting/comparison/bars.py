@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from nprnn.experiments.comparison import FINAL, Bar, ComparisonFindings
+from nprnn.experiments.comparison import FINAL, At, Bar, ComparisonFindings
 from nprnn.reporting.comparison.groups import Panel, beside, panels_of
 from nprnn.reporting.comparison.looks import GREY, SMALL, Head, Look, looks, of_counts
 from nprnn.reporting.comparison.marks import LOST, Marks, bar_marks, verdict_mark
 from nprnn.reporting.comparison.standing import bar_at, slot, standing, values
-from nprnn.reporting.comparison.words import place, symbol
+from nprnn.reporting.comparison.words import place, symbol, where
 from nprnn.reporting.drawing import any_script, png, spread
 from nprnn.reporting.ruler import Ruler
 from nprnn.reporting.sheet import Sheet, plain
@@ -47,7 +47,7 @@ def bar_picture(findings: ComparisonFindings) -> bytes:
 @dataclass(frozen=True)
 class _Picture:
     findings: ComparisonFindings
-    at: Sequence[int]
+    at: Sequence[At]
     width: float
     slot: float
     panels: Sequence[Panel]
@@ -70,11 +70,14 @@ class _Picture:
         bare = not all(map(self._fits, self.panels))
         if bare:
             axis = Ruler().cut(plain(symbol(self.findings.experiment)), self.panels[0].left - 0.3, _LABEL)
-            sheet.text(self.panels[0].left - 0.1, _FOOT - 0.16, f"{axis} =", ha="right", fontsize=_LABEL)
+            sign = ":" if self.findings.experiment.values else " ="
+            sheet.text(self.panels[0].left - 0.1, _FOOT - 0.16, f"{axis}{sign}", ha="right", fontsize=_LABEL)
         for panel in self.panels:
             axes = self._axes(sheet, panel)
             for group, at in enumerate(self.at):
-                label = str(at) if bare else plain(place(self.findings.experiment, at))
+                label = plain(str(at)) if bare else plain(place(self.findings.experiment, at))
+                if isinstance(at, str):
+                    label = Ruler().squeezed(label, panel.edges[group + 1] - panel.edges[group] - 0.06, _LABEL)
                 sheet.text(panel.left + panel.middle(group), _FOOT - 0.16, label, ha="center", fontsize=_LABEL)
                 if panel.ours:
                     self._behind(sheet, panel, group, at)
@@ -89,7 +92,7 @@ class _Picture:
         labels = [plain(place(self.findings.experiment, at)) for at in self.at]
         return all(ruler.width(label, _LABEL) < wide - 0.08 for label, wide in zip(labels, room, strict=True))
 
-    def _behind(self, sheet: Sheet, panel: Panel, group: int, at: int) -> None:
+    def _behind(self, sheet: Sheet, panel: Panel, group: int, at: At) -> None:
         """How many seeds stand behind a group, where there is room to say it."""
         words = standing(self.findings, at).words.replace(" = ", "\xa0=\xa0")
         room = panel.edges[group + 1] - panel.edges[group] - 0.05
@@ -126,7 +129,7 @@ class _Picture:
     def _x(self, panel: Panel, group: int, series: int) -> float:
         return panel.middle(group) + (series - (len(panel.names) - 1) / 2) * self.slot
 
-    def _published(self, axes: Axes, panel: Panel, group: int, at: int) -> None:
+    def _published(self, axes: Axes, panel: Panel, group: int, at: At) -> None:
         paper = self.findings.experiment.paper
         if paper is None or at not in paper.at:
             self._empty(axes, panel, group, "not in the paper")
@@ -135,7 +138,7 @@ class _Picture:
             height, look = paper.bars[name][paper.at.index(at)], self.looks[name].bar
             axes.bar(self._x(panel, group, k), height, _FILLED * self.slot, linewidth=0.8, zorder=2, **look)
 
-    def _ours(self, axes: Axes, panel: Panel, group: int, at: int) -> None:
+    def _ours(self, axes: Axes, panel: Panel, group: int, at: At) -> None:
         findings, found = self.findings, standing(self.findings, at)
         if not found.run:
             self._empty(axes, panel, group, "begun, none ended" if found.unfinished else "not run")
@@ -188,4 +191,4 @@ def _about(findings: ComparisonFindings) -> str:
         return words
     if experiment.paper is None:
         return f"{words} There is no figure of a paper to stand beside."
-    return f"{words} The paper has no bars at {place(experiment, *at)}: ours alone."
+    return f"{words} The paper has no bars {where(experiment, *at)}: ours alone."

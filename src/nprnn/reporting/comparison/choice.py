@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nprnn.experiments.comparison import ComparisonFindings
+from nprnn.experiments.comparison import At, ComparisonFindings
 from nprnn.reporting.blocks import Block, Bullets, Heading, Paragraph, Table
 from nprnn.reporting.comparison.standing import bar_at, so_far, values
-from nprnn.reporting.comparison.words import NOTHING, amount, beside_paper, place, symbol
+from nprnn.reporting.comparison.words import NOTHING, amount, beside_paper, place, symbol, where
 from nprnn.reporting.selection.words import counted
 
 
@@ -58,8 +58,8 @@ def _rule(findings: ComparisonFindings) -> str:
 
 def _ranking(findings: ComparisonFindings) -> Table:
     experiment = findings.experiment
-    of, sign = experiment.of, symbol(experiment)
-    heads = [f"{sign} = {at}: {what}" for at in experiment.choose for what in ("validation", "test", "n")]
+    of = experiment.of
+    heads = [f"{place(experiment, at)}: {what}" for at in experiment.choose for what in ("validation", "test", "n")]
     rows = []
     for k, one in enumerate(findings.ranking.ranked, 1):
         cells = []
@@ -72,12 +72,12 @@ def _ranking(findings: ComparisonFindings) -> Table:
 
 def _lacking(findings: ComparisonFindings) -> list[str]:
     """The series by the values that they lack, such as "No run has ended at T = 7: A; B."."""
-    groups: dict[tuple[int, ...], list[str]] = {}
+    groups: dict[tuple[At, ...], list[str]] = {}
     for name, missing in findings.ranking.lacking.items():
         groups.setdefault(missing, []).append(name)
     total = len(findings.experiment.series)
     who = {missing: "all series" if len(names) == total else "; ".join(names) for missing, names in groups.items()}
-    return [f"No run has ended at {place(findings.experiment, *missing)}: {told}." for missing, told in who.items()]
+    return [f"No run has ended {where(findings.experiment, *missing)}: {told}." for missing, told in who.items()]
 
 
 def _confirmed(findings: ComparisonFindings, nearest: str) -> list[Block]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from nprnn.experiments.comparison import Asked, ClaimVerdict, ComparisonFindings
 from nprnn.reporting.blocks import Table
+from nprnn.reporting.comparison import words
 from nprnn.reporting.comparison.standing import bar_at
-from nprnn.reporting.comparison.words import agreement, asked_words, bound_words, place, symbol
+from nprnn.reporting.comparison.words import agreement, asked_words, bound_words, symbol
 
 NOT_RUN = "not run"
 
@@ -21,11 +22,11 @@ def where(findings: ComparisonFindings, verdict: ClaimVerdict) -> str:
     """At which values a claim holds, at which it does not, and which were not run."""
     experiment = findings.experiment
     groups = (
-        ("holds at", [one.at for one in verdict.asked if one.holds]),
-        ("does not at", [one.at for one in verdict.asked if not one.holds]),
-        ("not run at", list(verdict.missing)),
+        ("holds", [one.at for one in verdict.asked if one.holds]),
+        ("does not", [one.at for one in verdict.asked if not one.holds]),
+        ("not run", list(verdict.missing)),
     )
-    return "; ".join(f"{words} {place(experiment, *at)}" for words, at in groups if at)
+    return "; ".join(f"{told} {words.where(experiment, *at)}" for told, at in groups if at)
 
 
 def claims_table(findings: ComparisonFindings) -> Table:
@@ -74,4 +75,7 @@ def told_at(findings: ComparisonFindings, verdict: ClaimVerdict, asked: Asked) -
     over = f" over {asked.rival}" if asked.rival else ""
     behind = f"n = {seeds_of(findings, asked)}, {agreement(asked, claim)} agree"
     holds = "holds" if asked.holds else "does not hold"
-    return f"{place(experiment, asked.at)} {holds}: {asked_words(asked, claim, experiment.of)}{over} ({behind})"
+    if experiment.values:
+        holds = f"it {holds}"
+    at = words.where(experiment, asked.at) if experiment.values else words.place(experiment, asked.at)
+    return f"{at} {holds}: {asked_words(asked, claim, experiment.of)}{over} ({behind})"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nprnn.experiments.comparison import ComparisonFindings
-from nprnn.reporting.comparison.curves import curve, median, of_updates, split
+from nprnn.experiments.comparison import At, ComparisonFindings
+from nprnn.reporting.comparison.curves import curve, median, of_updates, over, split, unit
 from nprnn.reporting.comparison.looks import GREY, MARGIN, Head, Look, of_counts, shades
-from nprnn.reporting.comparison.words import place
+from nprnn.reporting.comparison.words import place, shares
 from nprnn.reporting.drawing import any_script, png
 from nprnn.reporting.ruler import Ruler
 from nprnn.reporting.sheet import Sheet, plain
@@ -33,7 +33,7 @@ def family_picture(findings: ComparisonFindings) -> bytes | None:
         The PNG's bytes; None where nothing was crossed, for then no colour would tell them apart, or nothing evaluated.
     """
     experiment = findings.experiment
-    at = sorted({run.at for run in findings.record.runs if curve(findings, run)})
+    at = experiment.along.ordered(run.at for run in findings.record.runs if curve(findings, run))
     if not at or not experiment.cross:
         return None
     families: dict[str, list[tuple[str, str]]] = {}
@@ -62,7 +62,7 @@ def family_picture(findings: ComparisonFindings) -> bytes | None:
         lines = Ruler().lines(plain(experiment.counted), body - _TITLE - _TICKS, 10, most=2)
         for k, line in enumerate(lines):
             sheet.text(0.2 + 0.17 * k, top - body / 2, line, fontsize=10, rotation=90, ha="center")
-        sheet.text(_LEFT + (width - _LEFT - MARGIN) / 2, _FOOT / 2, "updates", fontsize=10, ha="center")
+        sheet.text(_LEFT + (width - _LEFT - MARGIN) / 2, _FOOT / 2, unit(findings), fontsize=10, ha="center")
         return png(sheet.figure)
 
 
@@ -70,7 +70,7 @@ def _panel(
     sheet: Sheet,
     box: tuple[float, float, float, float],
     findings: ComparisonFindings,
-    at: int,
+    at: At,
     members: list[tuple[str, Look]],
     *,
     first: bool,
@@ -79,13 +79,14 @@ def _panel(
     of_counts(axes, findings.experiment, findings.constant)
     drawn = False
     for k, (name, look) in enumerate(members):
-        if points := median(findings, [run for run in findings.record.runs if (run.series, run.at) == (name, at)]):
+        runs = [run for run in findings.record.runs if (run.series, run.at) == (name, at)]
+        if points := over(findings, median(findings, runs)):
             style: dict[str, Any] = {"color": look.colour, "linestyle": look.style, "linewidth": 1.1, "alpha": 0.9}
             axes.plot(*zip(*points, strict=True), zorder=2 + 0.01 * k, **style)
             drawn = True
     # All panels of a value go as far as its longest run.
-    own = [run.update for run in findings.record.runs if run.at == at]
-    axes.set_xlim(0, max(own))
+    own = [(run.update, 0.0) for run in findings.record.runs if run.at == at]
+    axes.set_xlim(0, max(over(findings, own))[0])
     of_updates(axes)
     if not drawn:
         quiet: dict[str, Any] = {"ha": "center", "va": "center", "color": GREY, "fontsize": 9.5}
@@ -95,7 +96,8 @@ def _panel(
 
 
 def _about(findings: ComparisonFindings) -> str:
+    counts = shares(findings.experiment).capitalize()
     return (
-        f"Counts of the {split(findings)} set at every evaluation: a line a series, the median of its runs. Colours: "
+        f"{counts} of the {split(findings)} set at every evaluation: a line a series, the median of its runs. Colours: "
         f"{findings.experiment.cross[0]}. Dashed grey: the constant answer."
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from nprnn.experiments.comparison import Comparison, ComparisonFindings
+from nprnn.experiments.comparison import At, Comparison, ComparisonFindings
 from nprnn.reporting.comparison.looks import MARGIN, in_paper
 from nprnn.reporting.comparison.standing import standing
 
@@ -47,7 +47,7 @@ class Panel:
         return (self.edges[group] + self.edges[group + 1]) / 2
 
 
-def panels_of(findings: ComparisonFindings, at: Sequence[int]) -> tuple[float, float, list[Panel]]:
+def panels_of(findings: ComparisonFindings, at: Sequence[At]) -> tuple[float, float, list[Panel]]:
     """The sheet's width, a slot's, and the panels: groups without a bar are narrow, so that others have room.
 
     Args:
@@ -80,6 +80,6 @@ def panels_of(findings: ComparisonFindings, at: Sequence[int]) -> tuple[float, f
     return width, wide, panels
 
 
-def beside(experiment: Comparison, at: Sequence[int]) -> bool:
+def beside(experiment: Comparison, at: Sequence[At]) -> bool:
     """Whether the paper has a bar at any of the values."""
     return experiment.paper is not None and bool(set(at) & set(experiment.paper.at))

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nprnn.experiments.comparison import FINAL, Bar, ComparisonFindings
+from nprnn.experiments.comparison import FINAL, At, Bar, ComparisonFindings
 from nprnn.reporting.blocks import Block, Bullets, Heading, Notice, Paragraph, Picture, Table
 from nprnn.reporting.comparison import prose
 from nprnn.reporting.comparison.bars import bar_picture
 from nprnn.reporting.comparison.choice import choice_blocks
 from nprnn.reporting.comparison.claims import claims_table, numbers_table
+from nprnn.reporting.comparison.courses import course_blocks, course_picture
 from nprnn.reporting.comparison.curves import curve_picture
 from nprnn.reporting.comparison.families import family_picture
 from nprnn.reporting.comparison.looks import many
+from nprnn.reporting.comparison.published import published_blocks, published_picture
 from nprnn.reporting.comparison.rows import row_picture
 from nprnn.reporting.comparison.standing import bar_at, slot, standing, values, wanted
 from nprnn.reporting.comparison.tables import comparison_csv
+from nprnn.reporting.comparison.trials import trial_blocks, trial_picture
 from nprnn.reporting.comparison.words import NOTHING, amount, beside_paper, place, spread_of
 from nprnn.reporting.experiment_page import how_to_redo, what_computed_it
 from nprnn.reporting.selection.words import counted
@@ -26,11 +29,18 @@ _EACH = "each seed's last iterate"
 
 
 def comparison_pictures(findings: ComparisonFindings) -> dict[str, bytes]:
-    """All pictures of the page by name, as PNG: bars, or rows of many series; curves where they can be read."""
+    """All pictures of the page by name, as PNG.
+
+    Bars, or rows of many series; curves where they can be read; those of other metrics, trials and published results
+    where there are any.
+    """
     crowd = many(findings.experiment)
     curves = family_picture(findings) if crowd else curve_picture(findings)
     bars = row_picture(findings) if crowd else bar_picture(findings)
-    return {"bars": bars, **({} if curves is None else {"curves": curves})}
+    found = {"bars": bars, "curves": curves}
+    found |= {course.metric: course_picture(findings, course) for course in findings.experiment.courses}
+    found |= {"trials": trial_picture(findings), "published": published_picture(findings)}
+    return {name: picture for name, picture in found.items() if picture is not None}
 
 
 def comparison_blocks(findings: ComparisonFindings, command: str) -> list[Block]:
@@ -50,8 +60,11 @@ def comparison_blocks(findings: ComparisonFindings, command: str) -> list[Block]
         *([Bullets(in_short)] if in_short else []),
         Picture("bars", f"The paper's bars and ours: {title}", prose.bars_caption(findings)),
         *_curves(findings),
+        *course_blocks(findings),
+        *trial_blocks(findings),
+        *published_blocks(findings),
         *choice_blocks(findings),
-        Heading("The bars in three readings"),
+        Heading(f"The bars in {'three' if experiment.validates else 'two'} readings"),
         Paragraph(prose.readings_told(findings)),
     ]
     found = [standing(findings, at) for at in values(findings)]
@@ -78,7 +91,7 @@ def _curves(findings: ComparisonFindings) -> list[Block]:
     return [Picture("curves", f"Learning curves: {experiment.title}", prose.curves_caption(findings))]
 
 
-def _bars(findings: ComparisonFindings, at: int) -> Table:
+def _bars(findings: ComparisonFindings, at: At) -> Table:
     paper = findings.experiment.paper
     published = paper is not None and at in paper.at
     beside = ("paper", "here less paper", "outcome") if published else ()
@@ -102,7 +115,7 @@ def _n(bar: Bar | None, seeds: int) -> str:
     return str(ended) if ended >= seeds else f"{ended} of {seeds}"
 
 
-def _readings(findings: ComparisonFindings, name: str, at: int) -> tuple[Sequence[str], Sequence[str]]:
+def _readings(findings: ComparisonFindings, name: str, at: At) -> tuple[Sequence[str], Sequence[str]]:
     """Diverged and the last iterate; the other readings and each seed."""
     bar, of = bar_at(findings, name, at), findings.experiment.of
     if bar is None:
@@ -113,7 +126,7 @@ def _readings(findings: ComparisonFindings, name: str, at: int) -> tuple[Sequenc
     return (str(len(bar.diverged)), final), (*told, each)
 
 
-def _beside(findings: ComparisonFindings, name: str, at: int) -> Sequence[str]:
+def _beside(findings: ComparisonFindings, name: str, at: At) -> Sequence[str]:
     paper, of, bar = findings.experiment.paper, findings.experiment.of, bar_at(findings, name, at)
     if paper is None or name not in paper.bars:
         return NOTHING, NOTHING, "not in the paper"

@@ -14,7 +14,7 @@ from nprnn.reporting.comparison.choice import nearest_words
 from nprnn.reporting.comparison.claims import NOT_RUN
 from nprnn.reporting.comparison.looks import many
 from nprnn.reporting.comparison.standing import bar_at, scale_words, so_far, standing, values, wanted
-from nprnn.reporting.comparison.words import amount, mean_of_bar, place
+from nprnn.reporting.comparison.words import amount, mean_of_bar, place, shares, where
 from nprnn.reporting.members import show
 from nprnn.reporting.selection.words import counted
 
@@ -27,20 +27,26 @@ _OUTCOMES: Mapping[str, tuple[str, str]] = {
 }
 # Of many series, so many are told in a sentence.
 _SHOWN = 3
-READINGS_TOLD = (
-    "Means over the seeds that ended, with the least and the greatest. Last iterate: after the last update, as the "
-    "paper has it. Mean of the last tenth: of the last tenth of the evaluations, because counts swing at a constant "
-    "rate. Chosen on validation: the iterate with the best validation error."
-)
 
 
 def readings_told(findings: ComparisonFindings) -> str:
     """What the columns of the bars are."""
+    experiment = findings.experiment
+    told = (
+        "Means over the seeds that ended, with the least and the greatest. Last iterate: after the last update, as the "
+        f"paper has it. Mean of the last tenth: of the last tenth of the evaluations, because {shares(experiment)} "
+        "swing at a constant rate. "
+    )
+    told += (
+        "Chosen on validation: the iterate with the best validation error."
+        if experiment.validates
+        else "There is no validation set, as in the paper, and so no iterate that it would have chosen."
+    )
     flattering = (
         " Best on the test set: the evaluation with the least test error, which nobody could have chosen; it is there "
         "because those that are compared with read it so."
     )
-    return READINGS_TOLD + (flattering if findings.experiment.flattering else "")
+    return told + (flattering if experiment.flattering else "")
 
 
 def head(findings: ComparisonFindings) -> str:
@@ -76,7 +82,7 @@ def answer(findings: ComparisonFindings) -> str:
     passed, could = findings.passed
     far = " so far" if so_far(findings) else ""
     if not could or paper is None:
-        best = (f"{bar.series} at {place(experiment, bar.at)} ({_told(findings, bar)})" for bar in _highest(findings))
+        best = (f"{bar.series} {where(experiment, bar.at)} ({_told(findings, bar)})" for bar in _highest(findings))
         constant = amount(findings.constant, experiment.of)
         return f"Highest here{far}: {', '.join(best)}; a constant answer scores {constant}."
     tolerance = amount(paper.tolerance, experiment.of)
@@ -91,7 +97,7 @@ def answer(findings: ComparisonFindings) -> str:
     told = []
     for bar in own:
         published = amount(bar.paper or 0.0, experiment.of)
-        told.append(f"{_told(findings, bar)} at {place(experiment, bar.at)} (paper {published})")
+        told.append(f"{_told(findings, bar)} {where(experiment, bar.at)} (paper {published})")
     return f"{first}; {lead}, the paper's highest, gets {', '.join(told)}."
 
 
@@ -153,8 +159,9 @@ def bars_caption(findings: ComparisonFindings) -> str:
 def curves_caption(findings: ComparisonFindings) -> str:
     """What the picture of the curves does not say itself."""
     medians = " Medians of each series' runs alone: curves.csv has every run." if many(findings.experiment) else ""
+    over = "epochs" if findings.experiment.epoch else "updates"
     return (
-        f"{_counted(findings)}, over the updates. {scale_words(findings)}{medians} The median is of the runs that "
+        f"{_counted(findings)}, over the {over}. {scale_words(findings)}{medians} The median is of the runs that "
         "ended, one that diverged counting 0 from there on; where none has ended, of all, as far as all of them are."
     )
 
@@ -170,7 +177,9 @@ def protocol(findings: ComparisonFindings) -> str:
     own = [batch for batch in experiment.scales.get(findings.record.scale, ()) if batch.settings]
     cut = "".join(f" Scale {findings.record.scale}, {place(experiment, *b.at)}: {_settings(b.settings)}." for b in own)
     settings = f": {_settings(experiment.settings)}" if experiment.settings else ""
-    return f"Task {experiment.task}{settings}.{cut}"
+    named = [f" {place(experiment, v.name)}: {_settings(v.settings)}." for v in experiment.values if v.settings]
+    epoch = f" An epoch is {experiment.epoch:,} updates." if experiment.epoch else ""
+    return f"Task {experiment.task}{settings}.{''.join(named)}{epoch}{cut}"
 
 
 def series_lines(findings: ComparisonFindings) -> list[str]:

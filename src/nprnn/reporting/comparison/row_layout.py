@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from nprnn.experiments.comparison import ComparisonFindings
+from nprnn.experiments.comparison import At, ComparisonFindings
 from nprnn.reporting.comparison.looks import MARGIN, SMALL
 from nprnn.reporting.comparison.standing import standing, values
 from nprnn.reporting.comparison.words import NOTHING
@@ -39,7 +39,7 @@ class RowPanel:
         used: whether anything is asked or was run at this value.
     """
 
-    at: int
+    at: At
     left: float
     width: float
     used: bool

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nprnn.experiments.comparison import FINAL, Bar, ComparisonFindings
+from nprnn.experiments.comparison import FINAL, At, Bar, ComparisonFindings
 from nprnn.reporting.comparison.looks import GREY, SMALL, Head, Look, add, box, shades
 from nprnn.reporting.comparison.marks import BAND, LOST, PASS, PUBLISHED, TINT, Marks, row_marks
 from nprnn.reporting.comparison.row_layout import GUTTER, ROW, RowLayout, RowPanel
 from nprnn.reporting.comparison.standing import bar_at, slot, standing
-from nprnn.reporting.comparison.words import place
+from nprnn.reporting.comparison.words import place, shares
 from nprnn.reporting.drawing import COLOURS, any_script, png, spread
 from nprnn.reporting.ruler import Ruler
 from nprnn.reporting.sheet import Sheet, plain
@@ -137,7 +137,7 @@ class _Picture:
         for height in self.layout.blocks:
             axes.axhline(height, color="0.75", linewidth=0.7, zorder=0.3)
 
-    def _published(self, axes: Axes, at: int, names: Sequence[str]) -> None:
+    def _published(self, axes: Axes, at: At, names: Sequence[str]) -> None:
         """The paper's bar with its tolerance, over all rows that share it."""
         paper = self.findings.experiment.paper
         if paper is None or at not in paper.at:
@@ -186,7 +186,7 @@ def _alike(names: Sequence[str], of: Callable[[str], T]) -> Iterator[tuple[T, li
 
 
 def _about(findings: ComparisonFindings) -> str:
-    words = "A row a series: counts of the last iterates on the test set."
+    words = f"A row a series: {shares(findings.experiment)} of the last iterates on the test set."
     if findings.experiment.cross:
         words += f" Colours: {findings.experiment.cross[0]}."
     return words if findings.experiment.paper else f"{words} There is no figure of a paper to stand beside."

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from nprnn.experiments.comparison import Bar, ComparisonFindings
-from nprnn.reporting.comparison.words import place, symbol
+from nprnn.experiments.comparison import At, Bar, ComparisonFindings
+from nprnn.reporting.comparison.words import behind, place
 
 Slot = Literal["run", "begun", "not run"]
 
@@ -24,7 +24,7 @@ class Standing:
         all_series: whether every series of the experiment is among them.
     """
 
-    at: int
+    at: At
     ended: tuple[int, ...]
     unfinished: int
     missing: int
@@ -52,10 +52,10 @@ class Standing:
         return f"{count} so far" if self.so_far else count
 
 
-def wanted(findings: ComparisonFindings) -> dict[tuple[str, int], frozenset[int]]:
+def wanted(findings: ComparisonFindings) -> dict[tuple[str, At], frozenset[int]]:
     """The seeds that the record's scale asks for, by series and value."""
     experiment = findings.experiment
-    found: dict[tuple[str, int], frozenset[int]] = {}
+    found: dict[tuple[str, At], frozenset[int]] = {}
     for batch in experiment.scales.get(findings.record.scale, ()):
         for series in experiment.of_batch(batch):
             for at in batch.at:
@@ -63,26 +63,27 @@ def wanted(findings: ComparisonFindings) -> dict[tuple[str, int], frozenset[int]
     return found
 
 
-def values(findings: ComparisonFindings) -> tuple[int, ...]:
+def values(findings: ComparisonFindings) -> tuple[At, ...]:
     """Values of the axis that are shown: those of the findings, those that are asked, those that have begun."""
     asked = {at for _, at in wanted(findings)}
-    return tuple(sorted({*findings.at, *asked, *(run.at for run in findings.record.runs)}))
+    begun = {run.at for run in findings.record.runs}
+    return tuple(findings.experiment.along.ordered({*findings.at, *asked, *begun}))
 
 
-def bar_at(findings: ComparisonFindings, series: str, at: int) -> Bar | None:
+def bar_at(findings: ComparisonFindings, series: str, at: At) -> Bar | None:
     """A bar of which a run has ended."""
     bar = findings.bars.get(series, {}).get(at)
     return bar if bar is not None and bar.n else None
 
 
-def slot(findings: ComparisonFindings, series: str, at: int) -> Slot:
+def slot(findings: ComparisonFindings, series: str, at: At) -> Slot:
     """Whether there is a bar; where there is none, whether one has begun."""
     if bar_at(findings, series, at):
         return "run"
     return "begun" if at in findings.bars.get(series, {}) else "not run"
 
 
-def standing(findings: ComparisonFindings, at: int) -> Standing:
+def standing(findings: ComparisonFindings, at: At) -> Standing:
     """What has been run at a value."""
     asked = wanted(findings)
     ended, unfinished, missing = [], 0, 0
@@ -114,6 +115,6 @@ def _parts(findings: ComparisonFindings) -> Iterator[str]:
     for one in found:
         if one.ended:
             some = "" if one.all_series else f" ({len(one.ended)} of {len(experiment.series)} series)"
-            yield f"{symbol(experiment)} = {one.at} {one.words}{some}"
+            yield behind(experiment, one.at, f"{one.words}{some}")
     if idle := [one.at for one in found if not one.ended]:
         yield f"not run: {place(experiment, *idle)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nprnn.experiments.comparison import ClaimVerdict, ComparisonFindings
+from nprnn.reporting.comparison.trials import trial_rows
 from nprnn.reporting.tables import Row, as_csv
 
 
@@ -16,11 +17,13 @@ def comparison_csv(findings: ComparisonFindings) -> Mapping[str, str]:
 
     Returns:
         File name to CSV: bars.csv has a row a bar and reading, ranking.csv a row a series and value that the choice is
-        made at, claims.csv a row a claim and value, curves.csv a row an evaluation. What is not asked has no file.
+        made at, claims.csv a row a claim and value, trials.csv a row a series, value and setting that was tried,
+        curves.csv a row an evaluation. What is not asked has no file.
     """
     found = {"bars.csv": _bars(findings)}
     found |= {"ranking.csv": _ranking(findings)} if findings.ranking.ranked else {}
     found |= {"claims.csv": _claims(findings)} if findings.verdicts else {}
+    found |= {"trials.csv": trial_rows(findings)} if findings.tuned else {}
     found["curves.csv"] = _curves(findings)
     return {name: as_csv(rows) for name, rows in found.items()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from nprnn.experiments.comparison import Asked, Bar, Comparison
+from nprnn.experiments.comparison import Asked, At, Bar, Comparison
 from nprnn.experiments.comparison.spec import Claim
 
 NOTHING = "–"
@@ -13,6 +13,7 @@ NOTHING = "–"
 _SYMBOLS = {"length": "T"}
 # So many decimals more tell a number from its bound, or nothing does.
 _MORE_DECIMALS = 3
+_PERCENT = 100
 
 
 def amount(value: float, of: float, bound: float | None = None, *, signed: bool = False) -> str:
@@ -41,9 +42,26 @@ def symbol(experiment: Comparison) -> str:
     return _SYMBOLS.get(experiment.axis, experiment.axis)
 
 
-def place(experiment: Comparison, *at: int) -> str:
-    """Values of the axis, such as "T = 150, 300"."""
+def place(experiment: Comparison, *at: At) -> str:
+    """Values of the axis, such as "T = 150, 300" or "plain, permuted pixels"."""
+    if experiment.values:
+        return experiment.along.words(at)
     return f"{symbol(experiment)} = {', '.join(map(str, at))}"
+
+
+def where(experiment: Comparison, *at: At) -> str:
+    """The same with the word before it, such as "at T = 150, 300" or "with plain pixels"."""
+    return f"{'with' if experiment.values else 'at'} {place(experiment, *at)}"
+
+
+def behind(experiment: Comparison, at: At, words: str) -> str:
+    """A value and what stands behind it, such as "T = 150 n = 5" or "plain pixels: n = 5"."""
+    return f"{place(experiment, at)}{':' if experiment.values else ''} {words}"
+
+
+def shares(experiment: Comparison) -> str:
+    """What bars show, such as "counts" or "percentages"."""
+    return "percentages" if experiment.of == _PERCENT else "counts"
 
 
 def spread_of(values: Sequence[float], of: float) -> str:
