@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from conftest import ROOT
+import pytest
+
+from conftest import ROOT, absent
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -51,3 +54,11 @@ def test_the_readmes_python_runs(tmp_path: Path) -> None:
 def test_the_page_on_ensembles_runs(tmp_path: Path) -> None:
     said = [run_block(language, text, tmp_path) for language, text in blocks("docs/ensembles.md")]
     assert [line.split()[-1] for line in said[-1].splitlines()] == ["finished", "finished", "diverged"] * 2
+
+
+@pytest.mark.slow
+def test_the_page_on_exports_runs(tmp_path: Path) -> None:
+    if shutil.which("cc") is None:
+        absent("docs/export.md IS NOT RUN: no C compiler (cc)")
+    said = [run_block(language, text, tmp_path) for language, text in blocks("docs/export.md")]
+    assert "PASS" in said[3]

@@ -27,6 +27,7 @@ FLOORS = {
     "_native": 0,
     "configs": 1,
     "devices": 1,
+    "optional": 1,
     "feature_store": 1,
     "init": 1,
     "runs": 1,
@@ -43,12 +44,26 @@ FLOORS = {
     "sweep": 8,
     "video": 8,
     "experiments": 9,
+    "export": 9,
     "reporting": 10,
     "cli": 11,
     "__main__": 12,
 }
 # Loaded by what uses them, never by `import nprnn`.
-OPTIONAL = ("tyro", "rich", "matplotlib", "jinja2", "safetensors", "onnx", "onnxruntime", "triton", "ray", "av", "jax")
+OPTIONAL = (
+    "tyro",
+    "rich",
+    "matplotlib",
+    "jinja2",
+    "safetensors",
+    "onnx",
+    "onnxruntime",
+    "triton",
+    "executorch",
+    "ray",
+    "av",
+    "jax",
+)
 
 
 def modules() -> list[Path]:

@@ -391,7 +391,8 @@ def test_a_cell_is_the_mean_over_its_finished_runs(tmp_path: Path) -> None:
     text = page(tmp_path)
     written = tables(text)
     assert set(written) == {
-        f"1-addition-{kind}.csv" for kind in ("curves", "sensitivity", "seeds", "success", "best", "settings", "runs")
+        f"1-addition-{kind}.csv"
+        for kind in ("curves", "sensitivity", "seeds", "success", "best", "settings", "footprint", "runs")
     }
     cells = rows(written["1-addition-sensitivity.csv"])
     assert len(cells) == 2 * 3 * 2

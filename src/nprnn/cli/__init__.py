@@ -13,6 +13,7 @@ from nprnn.cli.analysing import command_analyse
 from nprnn.cli.benching import command_bench
 from nprnn.cli.common import console
 from nprnn.cli.exploring import command_explore
+from nprnn.cli.exporting import command_export
 from nprnn.cli.features import command_features
 from nprnn.cli.importing import command_import
 from nprnn.cli.judging import command_eval
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "report": command_report,
     "analyse": command_analyse,
     "reproduce": command_reproduce,
+    "export": command_export,
     "features": command_features,
     "import": command_import,
     "explore": command_explore,

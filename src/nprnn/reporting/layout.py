@@ -24,6 +24,7 @@ PAGE = """<!doctype html>
 <style>{{ style }}</style></head><body>
 {% macro links(found) %}{% for link in found %}
 <a href="{{ link.uri }}" download="{{ link.name }}">{{ link.text }}</a>{% endfor %}{% endmacro %}
+{% macro count(value) %}{{ "–" if value is none else "{:,}".format(value) }}{% endmacro %}
 {% macro number(value) %}{{ "–" if value is none else "%.4f"|format(value) }}{% endmacro %}
 <h1>nprnn report</h1>
 {% if left_out %}
@@ -87,6 +88,47 @@ fewest seeds. {{ links(s.best_links) }}</p>
 </tr></table></div>
 {% if s.folded %}</details>{% endif %}
 <p>{{ links(s.run_links) }}</p>
+{% if s.footprint.lines %}
+<h3>Footprint</h3>
+{% if s.footprint_folded %}<details><summary>all {{ s.footprint.lines|length }} rows</summary>{% endif %}
+<div class="scroll"><table>
+<tr><th rowspan="2">network</th><th rowspan="2">parameters</th><th colspan="2">weights, bytes</th>
+<th colspan="2">state, bytes</th><th rowspan="2">flops a step</th><th rowspan="2">µs a step</th>
+{% if s.footprint.exports %}<th colspan="2">test {{ s.study.headline }}</th>{% endif %}
+{% if s.footprint.classes %}<th rowspan="2">same class</th>{% endif %}</tr>
+<tr><th>float32</th><th>int8</th><th>float32</th><th>int8</th>
+{% if s.footprint.exports %}<th>in torch</th><th>exported</th>{% endif %}</tr>
+{% for f in s.footprint.lines %}
+<tr><td>{% if f.row == "export" %}{{ f.export }} ({{ f.format }}): {{ f.model }}, seed {{ f.seed }}{% if
+f["update"] is not none %}, update {{ f["update"] }}{% endif %}<br><code>{{ f.folder }}</code>{% elif
+f.row == "streamer" %}the same in nprnn.Streamer{% else %}{{ f.model }}, {{ f.hidden }} hidden units, in torch{%
+endif %}</td><td>{{ count(f.parameters) }}</td>
+<td>{{ count(f.weights_float32) }}</td><td>{{ count(f.weights_int8) }}</td>
+<td>{{ count(f.state_float32) }}</td><td>{{ count(f.state_int8) }}</td><td>{{ count(f.flops_per_step) }}</td>
+<td>{{ "–" if f.seconds_per_step is none else "%.3g"|format(1e6 * f.seconds_per_step) }}</td>
+{% if s.footprint.exports %}<td>{{ number(f.before) }}</td><td>{{ number(f.after) }}{% if
+f.compared_on and f.compared_on != "the whole test set" %}<br>{{ f.compared_on }}{% endif %}</td>{% endif %}
+{% if s.footprint.classes %}<td>{{ "–" if f.agreement is none else "%.2f %%"|format(100 * f.agreement) }}</td>{%
+endif %}</tr>
+{% endfor %}</table></div>
+{% if s.footprint_folded %}</details>{% endif %}
+<p>Parameters are those that inference needs: one bias a unit, for the LSTM one a gate and unit. Bytes of an export are
+as its format counts them, the others by formula: in float32 4 a number; in int8 1 a weight, 8 a row for its scale and
+bias, 2 a number of the state. Flops are the multiplications and additions of the matrix products, with I inputs, H
+hidden units and O outputs: 2H(I + H) + 2OH, for the LSTM 8H(I + H) + 2OH; biases and activations are not counted.
+{% if s.footprint.exports %}Exports were compared with the network on the whole test set, where nothing else is said.
+{% endif %}
+{% if s.footprint.machines %}A step's time is that of a single sequence, as <code>nprnn export</code> measured it, the
+median of turns: in torch a call of <code>RNNCell</code> or <code>LSTMCell</code> and of the head, on one thread; of an
+export what a longer sequence takes beyond a shorter one, without the head where only a sequence is answered.
+Measured on {{ s.footprint.machines|join("; ") }}.{% endif %}
+{% if not s.footprint.exports %}<code>nprnn export</code> measures a step's time and what int8 costs.{% endif %}
+{{ links(s.footprint_links) }}</p>
+{% endif %}
+{% if s.footprint.remarks %}
+<div class="loud"><p>EXPORTS LEFT OUT: {{ s.footprint.remarks|length }}</p>
+<ul>{% for e in s.footprint.remarks %}<li><code>{{ e.folder }}</code>: {{ e.reason }}</li>{% endfor %}</ul></div>
+{% endif %}
 {% endfor %}
 <p>Readings of each run: the last iterate; the mean of the last tenth of its evaluations; the iterate that did best
 on the validation set. Nothing was chosen by the test set.</p>

@@ -16,7 +16,7 @@ from nprnn.reporting.members import Member, show
 from nprnn.reporting.record import as_study_record, best_results
 from nprnn.reporting.report import Report, Section
 from nprnn.reporting.study import Study
-from nprnn.reporting.tables import Row, as_csv, cell_rows
+from nprnn.reporting.tables import Row, as_csv, cell_rows, footprint_rows
 from nprnn.training.readings import readings
 
 # A longer table of runs is folded away.
@@ -103,6 +103,8 @@ def _tables(section: Section) -> dict[str, list[Row]]:
         found["best"] = cell_rows(study, list(study.best.values()))
     if study.keys:
         found["settings"] = cell_rows(study, study.settings)
+    if section.footprint.lines:
+        found["footprint"] = footprint_rows(study, section.footprint.lines)
     return {**found, "runs": section.runs}
 
 
@@ -139,6 +141,9 @@ def _view(section: Section) -> dict[str, Any]:
             link for kind in ("runs", "settings") if kind in tables for link in _links(section.name, kind, tables[kind])
         ],
         "folded": len(study.members) > _MOST_OPEN,
+        "footprint": section.footprint,
+        "footprint_links": _links(section.name, "footprint", tables.get("footprint", [])),
+        "footprint_folded": len(section.footprint.lines) > _MOST_OPEN,
     }
 
 

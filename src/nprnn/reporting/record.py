@@ -95,6 +95,10 @@ def _section(section: Section) -> dict[str, Any]:
         "best_by_validation": [
             {**_cell(cell), "test": best_results(study, cell)} for cell in study.best.values() if cell.finished
         ],
+        "footprint": {
+            "lines": [asdict(line) for line in section.footprint.lines],
+            "left_out": [entry._asdict() for entry in section.footprint.remarks],
+        },
         "computed_with": _environments(study.members),
     }
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nprnn.errors import ConfigError, RunError
 from nprnn.reporting.curves import MOST_LINES, learning_curves
 from nprnn.reporting.dots import dots_by_model, rate_picture
+from nprnn.reporting.footprint import Footprint, footprint_of
 from nprnn.reporting.heatmaps import MOST_VALUES, heat_map
-from nprnn.reporting.members import LeftOut, read_members
+from nprnn.reporting.members import LeftOut, clean, read_members
 from nprnn.reporting.over_keys import dots_over_keys
 from nprnn.reporting.panels import curve_panels
 from nprnn.reporting.study import Study, studies
@@ -49,6 +50,7 @@ class Section:
         rates: the success rates; empty without a criterion or an ended run.
         pictures: in the order of the page.
         runs: a row a run and reading.
+        footprint: what its networks take, and what came of their exports.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Section:
     rates: list[Rate]
     pictures: list[Picture]
     runs: list[Row]
+    footprint: Footprint
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,11 @@ def assemble(folders: Sequence[Path], *, keys: Sequence[str] = (), success: str 
         raise RunError(f"{folders[0]} has no evaluation yet; go on with `nprnn train`")
     found = studies(members, keys)
     wanted = criteria(found, success)
-    return Report([_section(k, study, wanted[k]) for k, study in enumerate(found)], left_out)
+    places = {(str(folder.resolve().parent), clean(folder.name)): folder for folder in folders}
+    return Report([_section(k, study, wanted[k], places) for k, study in enumerate(found)], left_out)
 
 
-def _section(place: int, study: Study, criterion: Criterion | None) -> Section:
+def _section(place: int, study: Study, criterion: Criterion | None, places: Mapping[tuple[str, str], Path]) -> Section:
     found = rates(study, criterion) if criterion else []
     pictures = []
     with_records = [m for m in study.members if m.records]
@@ -140,7 +144,8 @@ def _section(place: int, study: Study, criterion: Criterion | None) -> Section:
                 Picture("success", "Success rates", rate_picture(found, study), caption, rate_rows(found, criterion))
             )
     words = re.sub(r"[^a-z0-9]+", "-", study.members[0].task.lower()).strip("-")[:40]
-    return Section(f"{place + 1}-{words or 'task'}", study, criterion, found, pictures, run_rows(study, criterion))
+    name = f"{place + 1}-{words or 'task'}"
+    return Section(name, study, criterion, found, pictures, run_rows(study, criterion), footprint_of(study, places))
 
 
 def _lines(study: Study) -> tuple[bytes, str]:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nprnn.reporting.footprint import Line
 from nprnn.reporting.members import Member, is_number, show
 from nprnn.reporting.study import Cell, Study
 from nprnn.reporting.success import Criterion, Rate
@@ -128,4 +129,34 @@ def rate_rows(found: Sequence[Rate], criterion: Criterion) -> list[Row]:
             "settings solved by every seed": rate.solved,
         }
         for rate in found
+    ]
+
+
+def footprint_rows(study: Study, lines: Sequence[Line]) -> list[Row]:
+    """A row a network, export or LSTM: what it takes, and how well it does."""
+    return [
+        {
+            "row": line.row,
+            "model": line.model,
+            "seed": line.seed,
+            "export": line.export,
+            "format": line.format,
+            "hidden": line.hidden,
+            "parameters": line.parameters,
+            "weights, bytes, float32": line.weights_float32,
+            "weights, bytes, int8": line.weights_int8,
+            "state, bytes, float32": line.state_float32,
+            "state, bytes, int8": line.state_int8,
+            "flops a step": line.flops_per_step,
+            "seconds a step": line.seconds_per_step,
+            f"test {study.headline}, in torch": line.before,
+            f"test {study.headline}, exported": line.after,
+            "same class": line.agreement,
+            "compared on": line.compared_on,
+            "update": line.update,
+            "checkpoint": line.checkpoint,
+            "folder": line.folder,
+            "measured on": line.machine,
+        }
+        for line in lines
     ]

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from nprnn.errors import ConfigError, DataError, nearest
-from nprnn.video.optional import needed
+from nprnn.optional import needed
 
 PREFERRED = "features"
 """The output of an ONNX file that is taken unless another is named."""
@@ -110,7 +110,7 @@ class OnnxBackbone:
     """
 
     def __init__(self, config: BackboneConfig, path: Path) -> None:
-        runtime = needed("onnxruntime", "running an ONNX file")
+        runtime = needed("onnxruntime", "running an ONNX file", "video")
         try:
             content = path.read_bytes()
         except OSError as error:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nprnn.errors import ConfigError, DataError
+from nprnn.optional import needed
 from nprnn.video.clock import Clock, Moment
-from nprnn.video.optional import needed
 
 MAX_PIXELS = 1 << 26
 """The most pixels of a frame; a damaged header may claim any number."""
@@ -69,7 +69,7 @@ class Video:
     """
 
     def __init__(self, path: Path) -> None:
-        self._av = needed("av", "reading videos")
+        self._av = needed("av", "reading videos", "video")
         self._path = path.absolute()
         self._claimed = 0
         self._good = self._broken = 0

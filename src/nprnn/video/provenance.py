@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from nprnn.video.optional import needed
+from nprnn.optional import needed
 from nprnn.video.worker import Order
 
 
@@ -28,7 +28,7 @@ def provenance(order: Order) -> dict[str, Any]:
         ConfigError: PyAV is not installed.
     """
     name, sha256, output, versions = order.identity
-    libraries = {"torch": torch.__version__, "av": needed("av", "reading videos").__version__, **versions}
+    libraries = {"torch": torch.__version__, "av": needed("av", "reading videos", "video").__version__, **versions}
     # A checkout that was never installed has no version to tell.
     with contextlib.suppress(metadata.PackageNotFoundError):
         libraries["nprnn"] = metadata.version("nprnn")

@@ -1,4 +1,4 @@
-"""The libraries that only videos need, imported where they are used."""
+"""Libraries that only some commands need, imported where they are used."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 from nprnn.errors import ConfigError
 
 
-def needed(name: str, purpose: str) -> Any:
-    """A library of the extra ``[video]``.
+def needed(name: str, purpose: str, extra: str) -> Any:
+    """A library of an extra.
 
     Args:
         name: of the module.
         purpose: what it is needed for, as the start of a sentence.
+        extra: the extra that brings it, such as ``video``.
 
     Returns:
         The module.
@@ -26,5 +27,5 @@ def needed(name: str, purpose: str) -> Any:
     except ImportError as error:
         raise ConfigError(
             f"{purpose} needs the library {name}, which cannot be imported ({error}); "
-            "install it with: pip install 'nprnn[video]'"
+            f"install it with: pip install 'nprnn[{extra}]'"
         ) from error
