@@ -267,8 +267,8 @@ def test_each_export_is_a_row_between_the_network_and_the_lstm(tmp_path: Path) -
     assert (unrun.seed, unrun.before, unrun.after, unrun.compared_on) == (1, None, None, "not run where it was written")
     assert found.machines == ["Abacus 9, kernel avx2, torch 2.13.0"]
     text = page(tmp_path)
-    assert "c-int8 (c): np-RNN, seed 0, update 30" in text
-    assert "onnx-step (onnx, step): np-RNN, seed 0, update 20" in text
+    assert "c-int8, update 30" in text
+    assert "onnx-step, update 20" in text
     assert "<br>not run where it was written" in text
     assert "<br>the whole test set" not in text
     assert "same class" not in text
@@ -443,7 +443,7 @@ def test_from_training_to_the_table_through_the_command_line(
     assert main([*words, "--csv", str(out / "csv"), "--json", str(out / "r.json")]) == 0
     assert "written:" in said(capsys)
     text = (out / "r.html").read_text()
-    assert "torch (torch): np-RNN, seed 0, update 20" in text
+    assert "torch, update 20" in text
     assert "EXPORTS LEFT OUT: 1" in text
     assert "export.json cannot be read" in text
     (path,) = (out / "csv").glob("*-footprint.csv")

@@ -15,6 +15,7 @@ th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd;
 th:first-child, td:first-child { text-align: left; } tr.baseline td { color: #555; font-style: italic; }
 .scroll { overflow-x: auto; } code { font-size: .9em; overflow-wrap: anywhere; } figure { margin: 1rem 0 1.5rem; }
 figcaption { color: #444; max-width: 50rem; } summary { cursor: pointer; }
+.dense th, .dense td { padding: .3rem .4rem; } .dense td:first-child { min-width: 14em; }
 .loud { border-left: .3rem solid #D55E00; padding: .3rem .8rem; background: #fdf1ea; }
 """
 
@@ -91,7 +92,7 @@ fewest seeds. {{ links(s.best_links) }}</p>
 {% if s.footprint.lines %}
 <h3>Footprint</h3>
 {% if s.footprint_folded %}<details><summary>all {{ s.footprint.lines|length }} rows</summary>{% endif %}
-<div class="scroll"><table>
+<div class="scroll"><table class="dense">
 <tr><th rowspan="2">network</th><th rowspan="2">parameters</th><th colspan="2">weights, bytes</th>
 <th colspan="2">state, bytes</th><th rowspan="2">flops a step</th><th rowspan="2">µs a step</th>
 {% if s.footprint.exports %}<th colspan="2">test {{ s.study.headline }}</th>{% endif %}
@@ -99,7 +100,8 @@ fewest seeds. {{ links(s.best_links) }}</p>
 <tr><th>float32</th><th>int8</th><th>float32</th><th>int8</th>
 {% if s.footprint.exports %}<th>in torch</th><th>exported</th>{% endif %}</tr>
 {% for f in s.footprint.lines %}
-<tr><td>{% if f.row == "export" %}{{ f.export }} ({{ f.format }}): {{ f.model }}, seed {{ f.seed }}{% if
+<tr><td>{% if f.row == "export" %}{{ f.export }}{% if not
+(f.export ~ "-").startswith(f.format|replace(", ", "-") ~ "-") %} ({{ f.format }}){% endif %}{% if
 f["update"] is not none %}, update {{ f["update"] }}{% endif %}<br><code>{{ f.folder }}</code>{% elif
 f.row == "streamer" %}the same in nprnn.Streamer{% else %}{{ f.model }}, {{ f.hidden }} hidden units, in torch{%
 endif %}</td><td>{{ count(f.parameters) }}</td>
