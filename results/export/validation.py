@@ -1,4 +1,4 @@
-"""The int8 exports of the pixel network on the 5,000 images that validated its training: python validation.py MNIST_DIR."""
+"""The pixel network in int8 on the 5,000 images that validated its training: python validation.py MNIST_DIR."""
 
 import dataclasses
 import json
