@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from html_pages import Page, rendered
+from comparison_pages import both, check, drawn, table, words_of
 from nprnn.cli import main
 from nprnn.errors import ConfigError
 from nprnn.experiments import catalogue, find_experiment
@@ -26,14 +27,12 @@ from nprnn.experiments.comparison import (
     read_comparison_record,
 )
 from nprnn.experiments.comparison.axis import Axis, Value
-from nprnn.reporting.blocks import as_html, as_markdown
-from nprnn.reporting.comparison import bars, comparison_blocks, comparison_csv, courses, curves, published
+from nprnn.experiments.spec import Scale
+from nprnn.reporting.comparison import bars, comparison_csv, courses, curves, published
 from nprnn.reporting.comparison.standing import scale_words, values
 from nprnn.sweep import expand
 from nprnn.training.readings import CHOSEN, LAST_TENTH
-from test_comparison_pages import check, words_of
 
-PNG = b"\x89PNG\r\n\x1a\n"
 NAMED = """
 kind = "comparison"
 title = "Named values"
@@ -128,13 +127,14 @@ def named(text: str = NAMED) -> Comparison:
 
 
 def made_up(experiment: Comparison, shares: dict[tuple[str, str], list[float]]) -> ComparisonFindings:
-    """Runs whose share and error end with these numbers, at twice the error half-way."""
+    """Runs as long as the file says, whose share and error end with these numbers, at twice the error half-way."""
     record = ComparisonRecord("named", experiment.text, "paper", [], {}, "mse", False, {"within_0.04": 0.08})
     record.columns = ["test mse", "test within_0.04"]
     for (series, at), found in shares.items():
         for seed, share in enumerate(found):
-            rows = [[20, 0.1, 2 * (1 - share) / 4, share / 2], [40, 0.1, (1 - share) / 4, share]]
-            record.runs.append(Trained(series, at, seed, "run", f"{series}{at}{seed}", "finished", 40, 0, rows))
+            updates = 80 if at == "halved" else 40
+            rows = [[updates // 2, 0.1, 2 * (1 - share) / 4, share / 2], [updates, 0.1, (1 - share) / 4, share]]
+            record.runs.append(Trained(series, at, seed, "run", f"{series}{at}{seed}", "finished", updates, 0, rows))
     return conclude_comparison(record, experiment)
 
 
@@ -170,12 +170,11 @@ def test_names_that_do_not_fit_are_refused(old: str, new: str, told: str) -> Non
 
 
 def test_numbers_and_names_are_not_mixed() -> None:
-    text = NAMED.replace("[[values]]\n", "[[spare]]\n")
-    with pytest.raises(ConfigError, match="spare"):
-        named(text)
+    with pytest.raises(ConfigError, match=r"a batch names values of marks in quotes.* got at = \['halved', 4\]"):
+        named(NAMED.replace('at = ["halved"]', 'at = ["halved", 4]'))
     start, end = NAMED.index("[[values]]"), NAMED.index("[[series]]")
     with pytest.raises(ConfigError, match="values with names stand under"):
-        named(NAMED[:start] + NAMED[end:])
+        named(NAMED[:start] + NAMED[end:].replace('at = ["halved"]', 'at = ["halved", 4]'))
 
 
 def test_values_keep_their_order() -> None:
@@ -191,8 +190,8 @@ def test_a_value_s_settings_go_over_the_experiment_s_and_a_cut_over_them() -> No
     members = expand(experiment.sweep(experiment.scales["paper"][0]))
     found = [(m.task.marks, m.config.updates, m.config.model, m.config.clip, m.config.seed) for m in members]  # type: ignore[attr-defined]
     assert found == [
-        (marks, updates, model, clip, seed)
-        for marks, updates in (("halves", 80), ("uniform", 40))
+        (placed, updates, model, clip, seed)
+        for placed, updates in (("halves", 80), ("uniform", 40))
         for model, clip in (("np-RNN", 1.0), ("IRNN", 5.0))
         for seed in (0, 1)
     ]
@@ -226,15 +225,15 @@ def test_a_metric_that_runs_do_not_have_is_named() -> None:
         made_up(named(NAMED.replace('metric = "mse"', 'metric = "mes"')), {("np-RNN", "any"): [0.5]})
 
 
-def both(findings: ComparisonFindings) -> list[Page]:
-    blocks = comparison_blocks(findings, "nprnn reproduce named")
-    return [rendered(as_markdown(blocks, {})), Page(as_html(blocks, {}))]
-
-
-def table(page: Page, first: str, other: str) -> list[dict[str, str]]:
-    """The rows of the first table with these columns."""
-    [rows, *_] = [rows for rows in page.tables if rows[0][0] == first and other in rows[0]]
-    return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+@pytest.mark.parametrize("name", ["within_0.04", "mse"])
+def test_a_metric_that_runs_will_not_have_is_named_before_any_is_trained(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("named.toml").write_text(NAMED.replace(f'metric = "{name}"', f'metric = "{name}x"'))
+    assert main(["reproduce", "named.toml", "--scale", "quick", "--workers", "1"]) == 2
+    assert f"unknown metric '{name}x'. Did you mean '{name}'" in capsys.readouterr().err
+    assert not list(Path("runs").rglob("config.json"))
 
 
 def test_pages_have_words_for_values_with_names() -> None:
@@ -273,22 +272,29 @@ def test_the_page_has_what_was_published_and_what_is_not_comparable() -> None:
     for page in both(whole()):
         rows = table(page, "result", "not comparable")
         assert [row["result"] for row in rows] == ["np-RNN", "identity", "another (plain RNN)", "gated (other)"]
-        assert tuple(rows[0].values()) == ("np-RNN", "6", "2", "60.00 (n = 2)", "25.00 (n = 2)", "here", "–")
+        assert tuple(rows[0].values()) == ("np-RNN", "6", "2, 4", "60.00 (n = 2)", "25.00 (n = 2)", "here", "–")
         assert tuple(rows[2].values())[1:] == ("7", "3", "90.00", "80.50", "elsewhere", "everything")
         assert tuple(rows[3].values())[1:] == ("–", "–", "99.00", "–", "elsewhere", "–")
 
 
+def test_hidden_units_and_epochs_of_ours_are_those_of_the_runs() -> None:
+    text = NAMED.replace("settings = { clip = 5.0 }", "settings = { clip = 5.0, hidden = 9 }")
+    findings = made_up(named(text), {("np-RNN", "any"): [0.5, 0.7], ("identity", "any"): [0.5]})
+    one, other, lost = findings.record.runs
+    # One was cut to a quarter of what the file says, one has not come to its end, and one never will.
+    cut = [one._replace(update=10), other._replace(state="not finished"), lost._replace(state="diverged")]
+    findings.record.runs[:] = cut
+    for page in both(conclude_comparison(findings.record, findings.experiment)):
+        facts = [(row["result"], row["hidden"], row["epochs"]) for row in table(page, "result", "not comparable")]
+        assert facts[:2] == [("np-RNN", "6", "0.5"), ("identity", "9", "–")]
+    bare = named(NAMED.replace("epoch = 20\n", ""))
+    for page in both(made_up(bare, {("np-RNN", "any"): [0.5]})):
+        assert [row["epochs"] for row in table(page, "result", "not comparable")][:2] == ["–", "–"]
+
+
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    kept: list[Figure] = []
-
-    def keep(figure: Figure) -> bytes:
-        kept.append(figure)
-        return PNG
-
-    for module in (bars, curves, courses, published):
-        monkeypatch.setattr(module, "png", keep)
-    return kept
+    return drawn(monkeypatch)
 
 
 def test_pictures_of_values_with_names_read_well(figures: list[Figure]) -> None:
@@ -300,8 +306,8 @@ def test_pictures_of_values_with_names_read_well(figures: list[Figure]) -> None:
     for figure in figures:
         assert scale_words(findings) in " ".join(words_of(figure)).replace("\xa0", " ")
         check(figure)
-    drawn, over, course, beside = figures
-    assert {"any marks", "halved marks"} <= set(words_of(drawn))
+    columns, over, course, beside = figures
+    assert {"any marks", "halved marks"} <= set(words_of(columns))
     assert "epochs" in words_of(over)
     assert max(x for line in over.axes[0].get_lines() for x in line.get_xdata()) == 2  # type: ignore[union-attr]
     assert "paper 0.1" in words_of(course)
@@ -312,13 +318,61 @@ def test_pictures_of_values_with_names_read_well(figures: list[Figure]) -> None:
     assert open_ones == [[90, 99], [80.5]]
 
 
-def test_a_course_that_blew_up_has_no_median_and_a_mark() -> None:
+def test_a_course_that_blew_up_has_no_median_and_a_mark(figures: list[Figure]) -> None:
     findings = whole()
     course = findings.experiment.courses[0]
     runs = [run for run in findings.record.runs if (run.series, run.at) == ("np-RNN", "any")]
     lost = [run._replace(state="diverged", evaluations=run.evaluations[:1]) for run in runs]
     assert [update for update, _ in curves.median(findings, [runs[0], *lost], course)] == [20]
     assert [update for update, _ in curves.median(findings, [runs[0], *lost])] == [20, 40]
+    courses.course_picture(findings, course)
+    assert [crosses(axes) for axes in figures[0].axes] == [[], []]
+    # One stops after its first evaluation, one before it, one above all that is drawn.
+    above = findings.record.runs[2]._replace(state="diverged", evaluations=[[20, 0.1, 1e9, 0.1]])
+    findings.record.runs[:3] = [lost[0], lost[1]._replace(evaluations=[], update=10), above]
+    courses.course_picture(conclude_comparison(findings.record, findings.experiment), course)
+    assert [crosses(axes) for axes in figures[1].axes] == [[(1, 0.25), (0.5, course.top), (1, course.top)], []]
+    check(figures[1])
+
+
+def crosses(axes: Axes) -> list[tuple[float, float]]:
+    """Where runs diverged."""
+    lines = [line for line in axes.get_lines() if line.get_marker() == "X"]
+    return [(float(x), float(y)) for line in lines for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("scale", "ends"), [("paper", [2, 4]), ("quick", [1, 1])])
+def test_a_course_ends_where_its_runs_are_to_end(scale: Scale, ends: list[int], figures: list[Figure]) -> None:
+    record = replace(whole().record, scale=scale)
+    # Half an epoch was done; quick is cut to one, whatever a value says.
+    begun = {"state": "not finished", "update": 10, "evaluations": [[10, 0.1, 0.2, 0.1]]}
+    record.runs[:] = [run._replace(**begun) for run in record.runs]  # type: ignore[arg-type]
+    experiment = named(NAMED.replace('at = ["halved"]\nseeds = [0]', 'at = ["halved", "any"]\nseeds = [0]'))
+    courses.course_picture(conclude_comparison(record, experiment), experiment.courses[0])
+    assert [axes.get_xlim() for axes in figures[0].axes] == [(0, end) for end in ends]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('name = "any"', 'name = "any"\nsettings = { valid_size = 9 }', "np-RNN at any of scale paper has one, and np"),
+        ("clip = 5.0", "clip = 5.0, valid_size = 9", "identity at halved of scale quick has one, and np-RNN at halved"),
+        ("{ updates = 20 }", "{ updates = 20, valid_size = 9 }", "np-RNN at halved of scale paper has none"),
+    ],
+)
+def test_some_runs_with_a_validation_set_and_some_without_are_refused(old: str, new: str, told: str) -> None:
+    assert old in NAMED
+    with pytest.raises(ConfigError, match="all runs of a comparison have a validation set, or none") as caught:
+        named(NAMED.replace(old, new))
+    assert told in str(caught.value)
+
+
+def test_a_validation_set_that_every_series_sets_is_one() -> None:
+    each = NAMED.replace("valid_size = 0\n", "").replace("clip = 5.0", "clip = 5.0, valid_size = 0")
+    without = named(each.replace('name = "np-RNN"', 'name = "np-RNN"\nsettings = { valid_size = 0 }'))
+    assert not without.validates
+    assert made_up(without, {("np-RNN", "any"): [0.5]}).readings == (FINAL, LAST_TENTH)
+    assert named(NAMED.replace("valid_size = 0\n", "")).validates
 
 
 def test_what_nothing_is_published_of_has_no_picture_of_it() -> None:

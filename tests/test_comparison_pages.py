@@ -7,24 +7,23 @@ import io
 import math
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
+from rich.console import Console
 
+from comparison_pages import COMMAND, PNG, both, check, drawn, marks, texts_of, words_of
 from conftest import ROOT
 from html_pages import Page, rendered
+from nprnn.cli import findings_told
 from nprnn.errors import DataError, RunError
 from nprnn.experiments import find_experiment
 from nprnn.experiments.comparison import (
@@ -41,10 +40,8 @@ from nprnn.experiments.comparison.record import State
 from nprnn.experiments.comparison.spec import Batch, Series
 from nprnn.experiments.spec import Scale
 from nprnn.reporting import summary
-from nprnn.reporting.blocks import as_html, as_markdown
 from nprnn.reporting.comparison import (
     bars,
-    comparison_blocks,
     comparison_csv,
     comparison_pictures,
     comparisons_in,
@@ -59,8 +56,6 @@ from nprnn.reporting.comparison.looks import looks
 from nprnn.reporting.comparison.standing import scale_words, standing, values
 from nprnn.reporting.comparison.words import amount, bound_words
 
-PNG = b"\x89PNG\r\n\x1a\n"
-COMMAND = "nprnn reproduce tiny --scale half"
 TINY = """
 kind = "comparison"
 title = "A tiny one"
@@ -208,11 +203,6 @@ def whole(key: str, scale: Scale, series: Sequence[str] = (), at: Sequence[int] 
     return conclude_comparison(record(experiment, scale, list(found.values())), experiment)
 
 
-def both(findings: ComparisonFindings) -> list[Page]:
-    blocks = comparison_blocks(findings, COMMAND)
-    return [rendered(as_markdown(blocks, {})), Page(as_html(blocks, {}))]
-
-
 def tables(page: Page, first: str) -> list[list[dict[str, str]]]:
     """The rows of all tables whose first column is of that name."""
     return [[dict(zip(rows[0], row, strict=True)) for row in rows[1:]] for rows in page.tables if rows[0][0] == first]
@@ -220,40 +210,7 @@ def tables(page: Page, first: str) -> list[list[dict[str, str]]]:
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures of the pictures that are made; their bytes are not."""
-    kept: list[Figure] = []
-
-    def keep(figure: Figure) -> bytes:
-        kept.append(figure)
-        return PNG
-
-    for module in (bars, curves, families, rows):
-        monkeypatch.setattr(module, "png", keep)
-    return kept
-
-
-def texts_of(figure: Figure) -> list[Text]:
-    """All texts that are drawn: ticks beyond an axis are not."""
-    unseen = {id(label) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in beyond(axis)}
-    found = [t for t in figure.findobj(Text) if isinstance(t, Text) and t.get_text().strip() and t.get_visible()]
-    return [text for text in found if id(text) not in unseen]
-
-
-def beyond(axis: Axis) -> Iterator[Text]:
-    low, high = sorted(axis.get_view_interval())
-    for tick in axis.get_major_ticks():
-        if not low <= tick.get_loc() <= high:
-            yield from (tick.label1, tick.label2)
-
-
-def words_of(figure: Figure) -> list[str]:
-    return [text.get_text() for text in texts_of(figure)]
-
-
-def marks(axes: Axes, marker: str) -> list[float]:
-    """Heights of all markers of a kind."""
-    lines = [line for line in axes.get_lines() if line.get_marker() == marker]
-    return [float(y) for line in lines for y in line.get_ydata()]  # type: ignore[union-attr]
+    return drawn(monkeypatch)
 
 
 def heights(axes: Axes) -> list[float]:
@@ -387,6 +344,31 @@ def test_claims_are_told_with_number_bound_rival_and_seeds() -> None:
             ("2", "IRNN", "5", "6,000", "< 7,000", "2", "1 of 2 runs", "holds"),
             ("3", "ours", "5", "3,050", "> 3,100", "2", "2 of 2 runs", "does not hold"),
         ]
+
+
+def test_the_heading_counts_the_readings_that_stand_under_it() -> None:
+    flattering = TINY.replace("of = 10_000", "of = 10_000\nflattering = true")
+    bare = ("[settings]", "[settings]\nvalid_size = 0")
+    for text, count in ((TINY, "three"), (flattering, "four"), (flattering.replace(*bare), "three")):
+        for page in both(half(text)):
+            assert f"The bars in {count} readings" in page.texts["h2"]
+            columns = list(tables(page, "series")[0][0])
+            assert len(columns) == {"three": 10, "four": 11}[count]
+
+
+def test_the_terminal_tells_bars_as_the_page_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(findings_told, "console", Console(width=200))
+    findings_told.tell_comparison(half())
+    told = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in rows_told(capsys.readouterr().out)}
+    assert told["np-RNN"] == ["8,500 (8,000 to 9,000) PASS", "3,000 (0 to 6,000) MISS", "–"]
+    assert told["IRNN"] == ["6,000 (5,000 to 7,000) MISS", "2 begun", "–"]
+    assert told["ours"] == ["3,050 (3,000 to 3,100)", "–", "–"]
+
+
+def rows_told(text: str) -> list[list[str]]:
+    return [line.split("│") for line in text.splitlines() if line.startswith("│")]
 
 
 def test_what_is_whole_is_not_said_to_be_so_far() -> None:
@@ -632,24 +614,6 @@ def test_pictures_tell_their_scale_and_no_word_lies_on_another(name: str, figure
     for figure in figures:
         assert scale_words(findings) in " ".join(words_of(figure)).replace("\xa0", " ")
         check(figure)
-
-
-def check(figure: Figure) -> None:
-    """No text lies on another, beyond the figure's edge, or is below 8 points; no picture is wider than a page."""
-    FigureCanvasAgg(figure).draw()
-    texts = texts_of(figure)
-    assert min(text.get_fontsize() for text in texts) >= 8
-    assert figure.get_figwidth() < 13.01
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
-    for words, box in boxes:
-        assert box.x0 >= 0, words
-        assert box.x1 <= figure.bbox.width, words
-        assert box.y0 >= 0, words
-        assert box.y1 <= figure.bbox.height, words
-    for (one, a), (other, b) in combinations(boxes, 2):
-        across = min(a.x1, b.x1) - max(a.x0, b.x0)
-        down = min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert across < 2 or down < 3, (one, other)
 
 
 def test_values_that_are_no_number_are_left_out_of_the_curves() -> None:

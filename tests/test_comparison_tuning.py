@@ -11,9 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
-from html_pages import Page, rendered
+from comparison_pages import both, check, drawn, table, words_of
 from nprnn.cli import main
 from nprnn.cli.sweeping import run_sweep
 from nprnn.errors import ConfigError, RunError
@@ -31,11 +30,8 @@ from nprnn.experiments.comparison import (
     read_comparison_record,
 )
 from nprnn.experiments.comparison.trials import tuned
-from nprnn.reporting.blocks import as_html, as_markdown
-from nprnn.reporting.comparison import comparison_blocks, comparison_csv, comparison_pictures, trials
+from nprnn.reporting.comparison import comparison_csv, comparison_pictures, trials
 from nprnn.sweep import SweepFile, expand
-from test_comparison_axis import table
-from test_comparison_pages import check, words_of
 
 TUNED = """
 kind = "comparison"
@@ -118,6 +114,8 @@ def tiny(text: str = TUNED) -> Comparison:
         ("seeds = [7]\n", "", "seeds is missing"),
         ('rule = "last"', 'rule = "best"', "rule"),
         ("valid_size = 30", "valid_size = 0", "valid_size must be more than 0"),
+        ("quick = { updates = 10 }", "quick = { valid_size = 0 }", "valid_size must be more than 0"),
+        ('name = "any"', 'name = "any"\nsettings = { valid_size = 0 }', "all runs of a comparison have a validation"),
         ("hidden = 6", "hidden = 6\nlr = 0.1", "'lr' is in"),
         ("settings = { updates = 20 }\nquick", "settings = { lr = 0.1 }\nquick", "'lr' is in"),
         ('model = "IRNN"', 'model = "IRNN"\nsettings = { lr = 0.1 }', "'lr' is in"),
@@ -229,6 +227,18 @@ def test_trials_never_read_the_test_set_and_the_best_is_run_with_fresh_seeds(don
         lines = (place / "runs" / trial.run.folder / "metrics.jsonl").read_text().splitlines()
         assert all("test" not in json.loads(line) for line in lines)
     assert not (place / "kept").exists()
+
+
+def test_a_metric_that_trials_will_not_have_is_named_before_the_first(tmp_path: Path, copy: Path) -> None:
+    misspelt = TUNED.replace('metric = "within_0.04"', 'metric = "within_0.4"')
+    with pytest.raises(ConfigError, match=r"unknown metric 'within_0\.4'\. Did you mean 'within_0\.04'"):
+        carry_out(tmp_path / "fresh", nothing, misspelt)
+    # So is one of a record whose trials ended before anybody looked.
+    record = read_comparison_record(copy / "out")
+    record.experiment, record.choices, record.runs, record.columns = misspelt, [], [], []
+    record.write(copy / "out")
+    with pytest.raises(ConfigError, match="unknown metric"):
+        carry_out(copy, nothing, misspelt)
 
 
 def test_what_the_record_has_is_not_tried_again(copy: Path) -> None:
@@ -365,11 +375,6 @@ def test_the_last_tenth_is_read_where_it_is_asked_for() -> None:
     assert scores == pytest.approx([20, 19.5])
 
 
-def both(findings: ComparisonFindings) -> list[Page]:
-    blocks = comparison_blocks(findings, "nprnn reproduce tuned")
-    return [rendered(as_markdown(blocks, {})), Page(as_html(blocks, {}))]
-
-
 def some() -> ComparisonFindings:
     """np-RNN's trials with any marks, one diverged; the identity's have not all ended; none with halved marks."""
     scores: dict[tuple[str, str, int, int], float | None] = {
@@ -399,8 +404,7 @@ def test_the_page_has_every_score_and_choice() -> None:
 
 
 def test_the_strips_show_every_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    figures: list[Figure] = []
-    monkeypatch.setattr(trials, "png", lambda figure: figures.append(figure) or b"")
+    figures = drawn(monkeypatch)
     trials.trial_picture(some())
     check(figures[0])
     count = Counter(words_of(figures[0]))

@@ -25,6 +25,10 @@ class DataError(NprnnError, ValueError):
     """A data file that is missing, truncated, of another format, or not what it claims to be."""
 
 
+class AbsentDataError(DataError):
+    """No data at all where they should be: no such folder, for one."""
+
+
 class RunError(NprnnError, RuntimeError):
     """A run folder that is missing, incomplete, damaged, or belongs to another config."""
 

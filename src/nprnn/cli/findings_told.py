@@ -8,6 +8,7 @@ from nprnn.cli.common import console
 from nprnn.experiments import Findings
 from nprnn.experiments.comparison import FINAL, Bar, ComparisonFindings
 from nprnn.experiments.planes import PlanesFindings
+from nprnn.reporting.comparison.words import spread_of
 
 
 def tell_selection(findings: Findings) -> None:
@@ -68,12 +69,7 @@ def tell_comparison(findings: ComparisonFindings) -> None:
 def _bar(bar: Bar, of: float) -> str:
     if not bar.n:
         return f"{bar.unfinished} begun"
-    values = bar.values[FINAL]
-    # A share in percent says little without its decimals.
-    digits = 2 if of <= 100 else 0
-    told = f"{bar.mean():.{digits}f}"
-    if bar.n > 1:
-        told += f" ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    told = spread_of(bar.values[FINAL], of)
     return told if bar.outcome is None else f"{told} {bar.outcome}"
 
 

@@ -14,11 +14,13 @@ from nprnn.cli.common import OnDevice, console, parse
 from nprnn.cli.findings_told import say
 from nprnn.cli.reproductions import Asked, reproduce
 from nprnn.devices import find_device
-from nprnn.errors import ConfigError, DataError
+from nprnn.errors import AbsentDataError, ConfigError, DataError
 from nprnn.experiments import RECORD, AnyExperiment, Experiment, Scale, catalogue, find_experiment
 from nprnn.experiments.procedure import STOPPED
 
 ALL = "all"
+# Of data, as of every error in what was asked.
+_UNUSABLE = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +82,11 @@ def command_reproduce(words: list[str]) -> int:
 
 
 def _all(options: _Arguments, words: list[str]) -> int:
-    """Everything that can be: what lacks its data, its scale or its record is named and left out."""
-    status, done = 0, 0
+    """Everything that can be: what lacks its data, its scale or its record is named and left out.
+
+    Data that are there and cannot be used are an error; what does not need them is done all the same.
+    """
+    status, tried = 0, 0
     for experiment in catalogue().values():
         out = None if options.out is None else options.out / _folder(experiment, options.scale)
         asked = _asked(options, experiment, out, words)
@@ -94,13 +99,16 @@ def _all(options: _Arguments, words: list[str]) -> int:
         else:
             try:
                 found = reproduce(experiment, asked)
-            except DataError as error:
+            except AbsentDataError as error:
                 say(f"{experiment.key}: {error}; left out")
                 continue
-            status, done = max(status, found), done + 1
+            except DataError as error:
+                say(f"{experiment.key} FAILED: {error}")
+                found = _UNUSABLE
+            status, tried = max(status, found), tried + 1
             if status in STOPPED:
                 break
-    if not done:
+    if not tried:
         raise ConfigError("nothing to reproduce: everything was left out")
     return status
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nprnn.errors import DataError
+from nprnn.errors import AbsentDataError, DataError
 
 MAX_BYTES = 4 << 30
 """The largest array, in bytes, that a header may claim."""
@@ -123,7 +123,7 @@ def load_idx_set(folder: Path, *, any_idx: bool = False) -> IdxSet:
         DataError: A file is missing, unreadable or not the official one, or the files do not fit together.
     """
     if not os.path.isdir(folder):
-        raise DataError(f"{folder}: there is no such folder. {_HELP}")
+        raise AbsentDataError(f"{folder}: there is no such folder. {_HELP}")
     found = {stem: path for stem in MNIST_MD5 if (path := _find(folder, stem))}
     if missing := [stem for stem in MNIST_MD5 if stem not in found]:
         wanted = ", ".join(missing)

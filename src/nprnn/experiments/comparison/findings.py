@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -167,7 +167,7 @@ def conclude_comparison(record: ComparisonRecord, experiment: Comparison) -> Com
     Raises:
         ConfigError: it asks for a metric that the runs do not have.
     """
-    _check_metrics(record, experiment)
+    check_metrics(experiment, record.metrics)
     paper, place = experiment.paper, experiment.along.ordered
     published = {name: dict(zip(paper.at, values, strict=True)) for name, values in paper.bars.items()} if paper else {}
     own: dict[tuple[str, At], list[Trained]] = {}
@@ -197,8 +197,16 @@ def conclude_comparison(record: ComparisonRecord, experiment: Comparison) -> Com
     return ComparisonFindings(experiment, record, shown, bars, verdicts, constant, ranking, tried)
 
 
-def _check_metrics(record: ComparisonRecord, experiment: Comparison) -> None:
-    known = {column.split(" ", 1)[1]: None for column in (*record.columns, *record.trial_columns)}
+def check_metrics(experiment: Comparison, known: Collection[str]) -> None:
+    """Refuse metrics that runs do not have.
+
+    Args:
+        experiment: what is asked.
+        known: the runs' metrics; none where nothing was evaluated, and then nothing is refused.
+
+    Raises:
+        ConfigError: it asks for another one.
+    """
     for metric in (experiment.metric, *(course.metric for course in experiment.courses)):
         if known and metric not in known:
             raise unknown("metric", metric, known)

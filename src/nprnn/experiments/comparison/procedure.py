@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nprnn.errors import RunError
+from nprnn.experiments.comparison.findings import check_metrics
 from nprnn.experiments.comparison.reading import parse_comparison
 from nprnn.experiments.comparison.record import ComparisonRecord, Trained, Trial, read_comparison_record
 from nprnn.experiments.comparison.spec import Batch, Comparison
@@ -51,7 +52,7 @@ def carry_out_comparison(
     Raises:
         RunError: a record in ``out`` of another experiment, or with other choices than its trials lead to, or something
             that cannot be written.
-        ConfigError: settings that the task or the training does not have.
+        ConfigError: settings that the task or the training does not have, or a metric that its runs do not.
     """
     work = _Work(experiment, _begin(experiment, scale, out, command), runs, kept, out, train, tell)
     status = work.tune(scale) if experiment.tune else 0
@@ -79,8 +80,8 @@ class _Work:
         """The runs of a batch; returns the exit status."""
         experiment, record = self.experiment, self.record
         chosen = {(one.series, one.at): one.setting for one in record.choices} if experiment.tune else None
-        places = [(s.name, at, chosen[s.name, at] if chosen else {}) for s, at in experiment.places([batch])]
-        stage = Stage.of(experiment.task, experiment.sweep(batch, chosen), places)
+        places = experiment.places([batch])
+        stage = Stage.of(experiment.task, experiment.sweep(batch, chosen), [(one.name, at, {}) for one, at in places])
         status = self._run(stage, record.runs)
         if status is None:
             return 0
@@ -135,6 +136,8 @@ class _Work:
 
     def _run(self, stage: Stage, known: Sequence[Trained]) -> int | None:
         """Train what is left of a stage; None where nothing is."""
+        # A name that no run has would else be found out after all of them.
+        check_metrics(self.experiment, self.record.metrics or stage.metrics())
         done = {run.identity for run in known if run.ended}
         if not stage.left(done):
             return None

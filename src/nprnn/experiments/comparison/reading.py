@@ -60,6 +60,7 @@ def comparison_from(key: str, found: dict[str, Any], text: str) -> Comparison:
     )
     _check_names(comparison)
     _check_values(comparison)
+    _set_apart(comparison)
     _check_choice(comparison)
     _check_tuning(comparison)
     for scale, batches in comparison.scales.items():
@@ -173,6 +174,19 @@ def _check_values(comparison: Comparison) -> None:
         raise ConfigError(f"epoch is how many updates one has, or 0, got {comparison.epoch}")
 
 
+def _set_apart(comparison: Comparison) -> None:
+    """Readings are of all runs: a validation set is held out for every one of them, or for none."""
+    found: dict[bool, str] = {}
+    for scale, batches in comparison.scales.items():
+        for series, at, settings in (one for batch in batches for one in comparison.settled(batch)):
+            found.setdefault(settings.get("valid_size") != 0, f"{series.name} at {at} of scale {scale}")
+    if len(found) > 1:
+        raise ConfigError(
+            f"all runs of a comparison have a validation set, or none; {found[True]} has one, and {found[False]} has "
+            "none (valid_size = 0)"
+        )
+
+
 def _check_tuning(comparison: Comparison) -> None:
     """Trials and what is compared have nothing in common but the data."""
     tune, batches = comparison.tune, [batch for found in comparison.scales.values() for batch in found]
@@ -183,7 +197,8 @@ def _check_tuning(comparison: Comparison) -> None:
     set_elsewhere += [series.settings for series in comparison.series]
     set_elsewhere += [batch.settings for batch in batches]
     tune.check((seed for batch in batches for seed in batch.seeds), (name for one in set_elsewhere for name in one))
-    if any(settings.get("valid_size") == 0 for settings in (*set_elsewhere, tune.settings, tune.quick)):
+    of_trials = (tune.settings, tune.quick, *tune.grid)
+    if not comparison.validates or any(settings.get("valid_size") == 0 for settings in of_trials):
         raise ConfigError("[tune] chooses by validation sets: valid_size must be more than 0")
 
 
@@ -194,8 +209,5 @@ def _check_choice(comparison: Comparison) -> None:
         raise ConfigError(f"choose names each value once, got {list(choose)}")
     if lacking := [at for at in choose if at not in published]:
         raise ConfigError(f"choose needs bars of the paper at its values; there are none at {lacking}")
-    trained = [one.settings for one in comparison.series]
-    trained += [batch.settings for batches in comparison.scales.values() for batch in batches]
-    trained += [one.settings for one in comparison.values]
-    if choose and any(settings.get("valid_size") == 0 for settings in (comparison.settings, *trained)):
+    if choose and not comparison.validates:
         raise ConfigError("choose is by validation sets: valid_size must be more than 0")

@@ -113,6 +113,11 @@ class ComparisonRecord:
     trials: list[Trial] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of what was evaluated; none before anything was."""
+        return tuple(dict.fromkeys(column.split(" ", 1)[1] for column in (*self.columns, *self.trial_columns)))
+
     def write(self, folder: Path) -> Path:
         """Put the record into a folder.
 

@@ -7,7 +7,7 @@ settings are tuned, every series has trials of its own at every value first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -160,8 +160,9 @@ class Comparison:
 
     @property
     def validates(self) -> bool:
-        """Whether runs have a validation set."""
-        return self.settings.get("valid_size") != 0
+        """Whether runs have a validation set, which all have or none."""
+        batches = (batch for found in self.scales.values() for batch in found)
+        return any(settings.get("valid_size") != 0 for batch in batches for *_, settings in self.settled(batch))
 
     def asks_the_same(self, other: Comparison) -> bool:
         """Whether a later version of the file trains and judges alike.
@@ -199,6 +200,11 @@ class Comparison:
         """What batches run, each once: value by value, every series."""
         found = {(series.name, at): series for batch in batches for at in batch.at for series in self.of_batch(batch)}
         return [(series, at) for (_, at), series in found.items()]
+
+    def settled(self, batch: Batch) -> Iterator[tuple[Series, At, dict[str, Any]]]:
+        """What a batch runs, as ``places``, each with all that the file sets; what trials choose is not among it."""
+        for series, at in self.places([batch]):
+            yield series, at, {**self.settings, **batch.settings, **self._entry(series, at, batch.settings)}
 
     def sweep(self, batch: Batch, chosen: Mapping[tuple[str, At], Mapping[str, Any]] | None = None) -> SweepFile:
         """The runs of a batch as one sweep file: value by value, every series, every seed.
@@ -240,13 +246,16 @@ class Comparison:
         settings: Mapping[str, Any],
         runs: Iterable[tuple[Series, At, Mapping[str, Any]]],
     ) -> SweepFile:
-        common, entries = {**self.settings, **settings}, []
-        for series, at, more in runs:
-            # What is cut goes over what a name stands for, and never over a value of the setting that is the axis.
-            place = dict(self.along.settings(at))
-            place |= {key: settings[key] for key in place.keys() & settings.keys()} if self.values else {}
-            entries.append({**place, "model": series.model or series.name, **series.settings, **more})
+        common = {**self.settings, **settings}
+        entries = [{**self._entry(series, at, settings), **more} for series, at, more in runs]
         own = {key for entry in entries for key in entry}
         entries = [{**{key: common[key] for key in own & common.keys()}, **entry} for entry in entries]
         rest = {key: setting for key, setting in common.items() if key not in own}
         return sweep_of(name, self.task, seeds, rest, entries=entries)
+
+    def _entry(self, series: Series, at: At, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What a series at a value sets over what its batch does."""
+        # What is cut goes over what a name stands for, and never over a value of the setting that is the axis.
+        place = dict(self.along.settings(at))
+        place |= {key: settings[key] for key in place.keys() & settings.keys()} if self.values else {}
+        return {**place, "model": series.model or series.name, **series.settings}

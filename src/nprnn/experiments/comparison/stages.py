@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from nprnn.experiments.comparison.axis import At
 from nprnn.experiments.comparison.record import ComparisonRecord, Trained
 from nprnn.experiments.comparison.state import bring_back, keep
@@ -25,7 +27,7 @@ class Wanted(NamedTuple):
     Attributes:
         series: its series.
         at: its value of the axis.
-        setting: of the grid, where it was tuned or is a trial.
+        setting: of the grid, where it is a trial; {} where it is compared.
         member: of the stage's sweep.
         identity: of its settings and data.
         digest: a short hash of that.
@@ -62,7 +64,7 @@ class Stage:
         Args:
             task: name of the task.
             file: the sweep.
-            places: series, value and setting of each of its entries; every one has all seeds.
+            places: series, value and, of a trial, the setting of each of its entries; every one has all seeds.
 
         Raises:
             ConfigError: settings that are wrong or do not go with the data.
@@ -79,6 +81,18 @@ class Stage:
     def left(self, done: Collection[str]) -> bool:
         """Whether any of its runs is not among the digests of those that ended."""
         return any(one.digest not in done for one in self.wanted)
+
+    def metrics(self) -> tuple[str, ...]:
+        """What its runs will be judged by, asked of the data of the first, so that it is known before any is trained.
+
+        Raises:
+            DataError: missing or damaged data.
+        """
+        first = self.wanted[0].member
+        data = first.task.load(first.config.seed)
+        y = data.train.batch(torch.arange(1)).y
+        rows = y.flatten(0, 1) if data.steps_have_targets else y
+        return tuple(data.objective.sums(torch.zeros(len(rows), data.output_size), rows))
 
     def begin(self, known: Sequence[Trained], runs: Path, kept: Path, tell: Callable[[str], None]) -> None:
         """Bring back what was begun elsewhere.

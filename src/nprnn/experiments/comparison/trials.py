@@ -10,6 +10,7 @@ from typing import Any
 from nprnn.experiments.comparison.axis import At
 from nprnn.experiments.comparison.record import Choice, ComparisonRecord, Trial
 from nprnn.experiments.comparison.spec import Comparison
+from nprnn.experiments.comparison.tune import Tune
 from nprnn.training.readings import FINAL, LAST_TENTH, readings
 
 _READ = {"last": FINAL, "last tenth": LAST_TENTH}
@@ -73,7 +74,8 @@ def tuned(record: ComparisonRecord, experiment: Comparison) -> list[Tuned]:
         record: the facts.
         experiment: what was asked.
     """
-    if experiment.tune is None:
+    tune = experiment.tune
+    if tune is None:
         return []
     own: dict[tuple[str, At], list[Trial]] = {}
     for trial in record.trials:
@@ -84,25 +86,23 @@ def tuned(record: ComparisonRecord, experiment: Comparison) -> list[Tuned]:
         for series in experiment.series:
             if (series.name, at) in asked or (series.name, at) in own:
                 trials = own.get((series.name, at), [])
-                tried = [_tried(record, experiment, setting, trials) for setting in experiment.tune.grid]
+                tried = [_tried(record, experiment, tune, setting, trials) for setting in tune.grid]
                 found.append(Tuned(series.name, at, tuple(tried)))
     return found
 
 
 def _tried(
-    record: ComparisonRecord, experiment: Comparison, setting: Mapping[str, Any], trials: Sequence[Trial]
+    record: ComparisonRecord, experiment: Comparison, tune: Tune, setting: Mapping[str, Any], trials: Sequence[Trial]
 ) -> Tried:
     ended = [trial for trial in trials if trial.setting == setting and trial.run.ended]
-    seeds = experiment.tune.seeds if experiment.tune else ()
-    scores = [_score(record, experiment, trial) for trial in ended]
-    complete = {trial.run.seed for trial in ended} >= set(seeds)
+    scores = [_score(record, experiment, tune, trial) for trial in ended]
+    complete = {trial.run.seed for trial in ended} >= set(tune.seeds)
     return Tried(setting, tuple(scores), sum(trial.run.state == "diverged" for trial in ended), complete)
 
 
-def _score(record: ComparisonRecord, experiment: Comparison, trial: Trial) -> float:
+def _score(record: ComparisonRecord, experiment: Comparison, tune: Tune, trial: Trial) -> float:
     if trial.run.state == "diverged":
         return 0.0
-    rule = experiment.tune.rule if experiment.tune else "last"
     evaluations = record.evaluations(trial.run, trial=True)
     read = readings(evaluations, record.headline, record.higher_is_better)
-    return experiment.of * read[_READ[rule]][experiment.metric]
+    return experiment.of * read[_READ[tune.rule]][experiment.metric]

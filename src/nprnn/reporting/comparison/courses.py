@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from nprnn.experiments.comparison import At, ComparisonFindings, Course
 from nprnn.reporting.blocks import Block, Heading, Paragraph, Picture, Table
-from nprnn.reporting.comparison.curves import curve, draw_runs, over, split, unit
+from nprnn.reporting.comparison.curves import along, curve, draw_runs, split, unit
 from nprnn.reporting.comparison.looks import SMALL, Head, looks
 from nprnn.reporting.comparison.standing import standing
-from nprnn.reporting.comparison.words import NOTHING, place
+from nprnn.reporting.comparison.words import NOTHING, place, sentence
 from nprnn.reporting.drawing import any_script, png
 from nprnn.reporting.ruler import Ruler
 from nprnn.reporting.sheet import Sheet, apart, plain
@@ -72,7 +72,7 @@ def course_blocks(findings: ComparisonFindings) -> list[Block]:
     blocks: list[Block] = []
     for course in findings.experiment.courses:
         if _shown(findings, course):
-            title = f"{course.counted[:1].upper()}{course.counted[1:]}"
+            title = sentence(course.counted)
             blocks += [Heading(title), Picture(course.metric, title, _caption(findings, course))]
             blocks += [Paragraph(_told(course)), _table(findings, course)]
     return blocks
@@ -94,13 +94,15 @@ def _panel(axes: Axes, findings: ComparisonFindings, course: Course, at: At) -> 
 
 
 def _end(findings: ComparisonFindings, at: At) -> float:
-    """Where the schedule of a value's runs ends: at what its settings say, or as far as a run has come."""
-    experiment = findings.experiment
+    """Where the schedule of a value's runs ends: at what their settings say, or as far as a run has come."""
+    experiment, quick = findings.experiment, findings.record.scale == "quick"
     runs = [run for run in findings.record.runs if run.at == at]
-    updates = {**experiment.settings, **experiment.along.settings(at)}.get("updates", 0)
-    longest = max((run.update for run in runs), default=0)
-    ended = any(run.state == "finished" for run in runs)
-    return over(findings, [(longest if ended else max(int(updates), longest), 0.0)])[0][0]
+    begun = {(run.series, run.at) for run in runs}
+    # Half and paper are one record.
+    batches = [b for scale, found in experiment.scales.items() if (scale == "quick") is quick for b in found]
+    settled = (one for batch in batches for one in experiment.settled(batch))
+    asked = [int(settings.get("updates", 0)) for series, value, settings in settled if (series.name, value) in begun]
+    return along(findings, max([*asked, *(run.update for run in runs)]))
 
 
 def _ends(sheet: Sheet, axes: Axes, findings: ComparisonFindings, course: Course, at: At) -> None:
@@ -119,8 +121,7 @@ def _ends(sheet: Sheet, axes: Axes, findings: ComparisonFindings, course: Course
 
 
 def _about(findings: ComparisonFindings, course: Course) -> str:
-    words = f"{course.counted[:1].upper()}{course.counted[1:]}, at every evaluation: each run thin, the median of a "
-    words += "series thick."
+    words = f"{sentence(course.counted)}, at every evaluation: each run thin, the median of a series thick."
     if any(run.state == "diverged" for run in findings.record.runs):
         words += " ×: where a run diverged."
     if any(not run.ended for run in findings.record.runs):
@@ -155,7 +156,7 @@ def _table(findings: ComparisonFindings, course: Course) -> Table:
         beside = run.at == course.at
         end, peak = (_number(found.get(run.series) if beside else None) for found in (course.ends, course.peaks))
         last = "diverged" if run.state == "diverged" else _number(points[-1][1])
-        last += "" if run.ended else f" after {over(findings, points[-1:])[0][0]:g} {unit(findings)}"
+        last += "" if run.ended else f" after {along(findings, points[-1][0]):g} {unit(findings)}"
         cells = [last, *((end,) if published else ()), _number(max(value for _, value in points))]
         rows.append((run.series, str(run.at), str(run.seed), *cells, *((peak,) if published else ())))
     return Table(columns, rows, ("series",))

@@ -131,15 +131,22 @@ def _run(axes: Axes, findings: ComparisonFindings, run: Trained, look: Look, cou
     if points:
         axes.plot(*zip(*points, strict=True), color=look.colour, linewidth=0.6, alpha=0.45, zorder=2)
     if run.state == "diverged":
-        x, y = points[-1] if points else over(findings, [(run.update, 0.0)])[0]
-        axes.plot(x, y, "X", markersize=7, mfc=look.colour, mec="white", mew=0.7, clip_on=False, zorder=5)
+        # Nothing is counted of what is lost, and its error is beyond all that is drawn.
+        lost, top = (0.0, math.inf) if course is None else (course.top, course.top)
+        x, y = points[-1] if points else (along(findings, run.update), lost)
+        axes.plot(x, min(y, top), "X", markersize=7, mfc=look.colour, mec="white", mew=0.7, clip_on=False, zorder=5)
     elif run.state == "not finished" and points:
         axes.plot(*points[-1], "o", markersize=2.5, color=look.colour, zorder=3)
 
 
 def over(findings: ComparisonFindings, points: Curve) -> list[tuple[float, float]]:
     """A curve over the updates, or over epochs where the experiment says how long these are."""
-    return [(update / (findings.experiment.epoch or 1), value) for update, value in points]
+    return [(along(findings, update), value) for update, value in points]
+
+
+def along(findings: ComparisonFindings, update: int) -> float:
+    """Where an update is on the axis of curves."""
+    return update / (findings.experiment.epoch or 1)
 
 
 def unit(findings: ComparisonFindings) -> str:

@@ -26,6 +26,7 @@ from nprnn.reporting.selection.words import counted
 from nprnn.training.readings import LAST_TENTH
 
 _EACH = "each seed's last iterate"
+_COUNTS = {2: "two", 3: "three", 4: "four"}
 
 
 def comparison_pictures(findings: ComparisonFindings) -> dict[str, bytes]:
@@ -64,7 +65,7 @@ def comparison_blocks(findings: ComparisonFindings, command: str) -> list[Block]
         *trial_blocks(findings),
         *published_blocks(findings),
         *choice_blocks(findings),
-        Heading(f"The bars in {'three' if experiment.validates else 'two'} readings"),
+        Heading(f"The bars in {_COUNTS[len(findings.readings)]} readings"),
         Paragraph(prose.readings_told(findings)),
     ]
     found = [standing(findings, at) for at in values(findings)]

@@ -12,9 +12,10 @@ from nprnn.experiments.comparison.spec import Series
 from nprnn.models import MODELS
 from nprnn.reporting.comparison.choice import nearest_words
 from nprnn.reporting.comparison.claims import NOT_RUN
+from nprnn.reporting.comparison.curves import unit
 from nprnn.reporting.comparison.looks import many
 from nprnn.reporting.comparison.standing import bar_at, scale_words, so_far, standing, values, wanted
-from nprnn.reporting.comparison.words import amount, mean_of_bar, place, shares, where
+from nprnn.reporting.comparison.words import amount, mean_of_bar, place, sentence, shares, where
 from nprnn.reporting.members import show
 from nprnn.reporting.selection.words import counted
 
@@ -143,7 +144,7 @@ CLAIMS_TOLD = (
 
 def bars_caption(findings: ComparisonFindings) -> str:
     """What the picture of the bars does not say itself."""
-    parts = [f"{_counted(findings)}, last iterates. {scale_words(findings)}"]
+    parts = [f"{sentence(findings.experiment.counted)}, last iterates. {scale_words(findings)}"]
     crowd = many(findings.experiment)
     if findings.experiment.paper:
         tolerance = amount(findings.experiment.paper.tolerance, findings.experiment.of)
@@ -159,16 +160,11 @@ def bars_caption(findings: ComparisonFindings) -> str:
 def curves_caption(findings: ComparisonFindings) -> str:
     """What the picture of the curves does not say itself."""
     medians = " Medians of each series' runs alone: curves.csv has every run." if many(findings.experiment) else ""
-    over = "epochs" if findings.experiment.epoch else "updates"
+    counts = sentence(findings.experiment.counted)
     return (
-        f"{_counted(findings)}, over the {over}. {scale_words(findings)}{medians} The median is of the runs that "
+        f"{counts}, over the {unit(findings)}. {scale_words(findings)}{medians} The median is of the runs that "
         "ended, one that diverged counting 0 from there on; where none has ended, of all, as far as all of them are."
     )
-
-
-def _counted(findings: ComparisonFindings) -> str:
-    counted = findings.experiment.counted
-    return counted[:1].upper() + counted[1:]
 
 
 def protocol(findings: ComparisonFindings) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nprnn.experiments.comparison import FINAL, At, Bar, ComparisonFindings, Reference
+from nprnn.experiments.comparison.spec import Series
 from nprnn.reporting.blocks import Block, Heading, Paragraph, Picture, Table
+from nprnn.reporting.comparison.curves import along
 from nprnn.reporting.comparison.looks import GREY, MARGIN, SMALL, Head, looks
 from nprnn.reporting.comparison.marks import LOST
 from nprnn.reporting.comparison.standing import bar_at, values
@@ -91,7 +93,7 @@ def published_blocks(findings: ComparisonFindings) -> list[Block]:
     rows = []
     for series in experiment.series:
         told = [_ours(bar_at(findings, series.name, value), experiment.of) for value in at]
-        rows.append((series.name, *_facts(findings), *told, "here", NOTHING))
+        rows.append((series.name, *_facts(findings, series), *told, "here", NOTHING))
     for reference in _references(findings):
         numbers = [reference.at(value) for value in at]
         told = [NOTHING if number is None else amount(number, experiment.of) for number in numbers]
@@ -144,11 +146,13 @@ def _name(reference: Reference) -> str:
     return f"{reference.name}{hidden}{epochs}; {reference.source}"
 
 
-def _facts(findings: ComparisonFindings) -> tuple[str, str]:
-    """Hidden units and epochs of ours."""
-    experiment, settings = findings.experiment, findings.experiment.settings
-    epochs = f"{settings['updates'] / experiment.epoch:g}" if experiment.epoch and "updates" in settings else NOTHING
-    return str(settings.get("hidden", TrainConfig.hidden)), epochs
+def _facts(findings: ComparisonFindings, series: Series) -> tuple[str, str]:
+    """Hidden units of a series of ours, and the epochs of its runs that finished."""
+    experiment, runs = findings.experiment, findings.record.runs
+    hidden = {**experiment.settings, **series.settings}.get("hidden", TrainConfig.hidden)
+    updates = sorted({run.update for run in runs if run.series == series.name and run.state == "finished"})
+    epochs = ", ".join(f"{along(findings, update):g}" for update in updates) if experiment.epoch else ""
+    return str(hidden), epochs or NOTHING
 
 
 def _ours(bar: Bar | None, of: float) -> str:

@@ -41,11 +41,11 @@ def trial_picture(findings: ComparisonFindings) -> bytes | None:
     if tune is None or not blocks:
         return None
     with any_script():
-        ruler, heads = Ruler(), [_lines(tune.names, setting) for setting in tune.grid]
+        ruler, heads = Ruler(), [_lines(setting) for setting in tune.grid]
         names = {one.series: ruler.squeezed(plain(one.series), _LONGEST_NAME, SMALL) for one in findings.tuned}
         gutter = MARGIN + max(ruler.width(name, SMALL) for name in names.values()) + 0.15
         widest = max(ruler.width(line, SMALL) for lines in heads for line in lines) + 0.1
-        cell = min(max(_CELL[0], widest), max(_WIDEST_CELL, _CELL[0]))
+        cell = min(max(_CELL[0], widest), _WIDEST_CELL)
         width = max(_NARROWEST, gutter + cell * len(heads) + MARGIN)
         head = Head.of(findings, width, "line", _about(findings), {})
         foot = _LINE * max(map(len, heads)) + 0.1
@@ -121,9 +121,9 @@ def _blocks(findings: ComparisonFindings) -> dict[At, list[Tuned]]:
     return found
 
 
-def _lines(names: Sequence[str], setting: Mapping[str, Any]) -> list[str]:
+def _lines(setting: Mapping[str, Any]) -> list[str]:
     """A setting in lines: words as they are, numbers with their names."""
-    return [_pair(name, setting[name]) for name in names if name in setting]
+    return [_pair(name, value) for name, value in setting.items()]
 
 
 def _pair(name: str, value: Any) -> str:
@@ -131,7 +131,7 @@ def _pair(name: str, value: Any) -> str:
 
 
 def _setting(setting: Mapping[str, Any]) -> str:
-    return " ".join(_lines(tuple(setting), setting))
+    return " ".join(_lines(setting))
 
 
 def _cell(findings: ComparisonFindings, tried: Tried) -> tuple[tuple[float, ...], str]:

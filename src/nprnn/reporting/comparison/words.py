@@ -64,6 +64,11 @@ def shares(experiment: Comparison) -> str:
     return "percentages" if experiment.of == _PERCENT else "counts"
 
 
+def sentence(words: str) -> str:
+    """Words with a capital first, the rest as they are."""
+    return words[:1].upper() + words[1:]
+
+
 def spread_of(values: Sequence[float], of: float) -> str:
     """A mean with the least and the greatest, where there is more than one."""
     mean = amount(math.fsum(values) / len(values), of)
