@@ -18,7 +18,7 @@ $(VENV)/.tested: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.rivals: $(VENV)/.tested
-	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[test,bench,browser,triton,onnx,mobile]'
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[test,bench,browser,triton,onnx,mobile,ray,wrappers]'
 	touch $@
 
 # Trains np-RNN and IRNN on the addition problem (no download) and leaves demo/report.html to open.

@@ -21,7 +21,7 @@ from nprnn.ops import use_kernel
 from nprnn.runs import BEST, LAST, Run
 from nprnn.seeds import derive
 from nprnn.sweep import make_plan, prepare, read_account, read_sweep, rehearse
-from nprnn.sweep.messages import Broken, Ended, Order
+from nprnn.sweep.messages import Broken, Ended, Given, Order
 from nprnn.sweep.worker import labour
 from nprnn.tasks import Mnist, Sequences, TaskData
 from nprnn.tasks.base import Batch, CrossEntropy, SquaredError, placed
@@ -427,7 +427,8 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("in_this_process")
 def test_a_worker_computes_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    members = tuple((k, TASK, dataclasses.replace(CONFIG, lr=0.1 / (k + 1))) for k in range(2))
+    configs = [dataclasses.replace(CONFIG, lr=0.1 / (k + 1)) for k in range(2)]
+    members = [Given(k, TASK, config, TASK.load(0).fingerprint) for k, config in enumerate(configs)]
     wire = Wire()
     with pretended_cuda(monkeypatch):
         labour(cast(Any, wire), Order("addition", members, tmp_path, 0, "cuda"))
@@ -442,7 +443,7 @@ def test_a_worker_whose_device_is_full_says_what_helps(tmp_path: Path, monkeypat
 
     monkeypatch.setattr("nprnn.sweep.worker.train_ensemble", full)
     wire = Wire()
-    labour(cast(Any, wire), Order("addition", ((0, TASK, CONFIG),), tmp_path, 0))
+    labour(cast(Any, wire), Order("addition", [Given(0, TASK, CONFIG, TASK.load(0).fingerprint)], tmp_path, 0))
     (broken,) = [m for m in wire.said if isinstance(m, Broken)]
     assert broken.error == "OutOfMemoryError: CUDA out of memory; train fewer members at once with --ensemble"
 
@@ -469,7 +470,7 @@ def test_a_sweep_by_the_command_line(
     path = written(tmp_path, text_of(grid={"lr": [0.01, 0.02], "model": ["np-RNN", "np-tanhRNN"]}, seeds=2))
     monkeypatch.setattr("nprnn.sweep.plan.room", lambda device: 2**30)
     processes = SimpleNamespace(Process=InThisProcess, Pipe=multiprocessing.get_context("spawn").Pipe)
-    monkeypatch.setattr("nprnn.sweep.runner._PROCESSES", processes)
+    monkeypatch.setattr("nprnn.sweep.processes._PROCESSES", processes)
     with pretended_cuda(monkeypatch):
         assert main(["sweep", str(path), "--out", str(tmp_path / "out"), "--device", "cuda"]) == 0
     assert "8 members in 1 shard, 1 worker at once on cuda" in capsys.readouterr().out

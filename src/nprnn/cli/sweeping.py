@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 import time
@@ -9,6 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 from rich.table import Table
 from rich.text import Text
@@ -20,16 +22,23 @@ from nprnn.reporting.sweeping import SweepView, best_line, counts_text, size, sp
 from nprnn.sweep import (
     MOST_MEMBERS,
     Account,
+    Away,
     Board,
+    Cluster,
+    Crew,
+    Part,
     Plan,
+    Processes,
     Runner,
     SweepFile,
     cores,
+    divide,
     free_space,
     identity,
     keep_file,
     make_plan,
     occupied,
+    parse_part,
     prepare,
     read_sweep,
     refuse_unwritable,
@@ -53,6 +62,18 @@ class _Arguments:
         tyro.conf.arg(help="Most members that one process trains at once; None is 64, or what fits on a CUDA device."),
     ] = None
     device: OnDevice = "cpu"
+    shard: Annotated[
+        str | None,
+        tyro.conf.arg(
+            help="Only the k-th of n parts, k/n, counted from 1. The n commands may share the folder and run anywhere."
+        ),
+    ] = None
+    ray: Annotated[
+        str | None,
+        tyro.conf.arg(
+            help="Train on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; --workers is then for the whole of it."
+        ),
+    ] = None
     max_members: Annotated[int, tyro.conf.arg(help="Refuse a file that asks for more members.")] = MOST_MEMBERS
     dry_run: Annotated[bool, tyro.conf.arg(help="Only tell what would run, its memory and its time.")] = False
 
@@ -66,15 +87,44 @@ def command_sweep(words: list[str]) -> int:
     for name, value in (("workers", options.workers), ("ensemble", options.ensemble)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} must be at least 1, got {value}")
-    device = find_device(options.device)
-    workers = (cores() if device.type == "cpu" else 1) if options.workers is None else options.workers
-    if options.dry_run:
-        refuse_unwritable(folder)
-        plan = make_plan(file, folder, *prepare(file, options.max_members), workers, options.ensemble, device)
-        _tell_found(plan)
-        _tell_plan(plan)
-        return 0
-    return run_sweep(file, folder, workers, options.ensemble, options.max_members, began, device=options.device)
+    part = None if options.shard is None else parse_part(options.shard)
+    with contextlib.ExitStack() as connection:
+        cluster = None
+        if options.ray is not None:
+            if part is not None:
+                raise ConfigError("--ray sees to every shard; leave --shard out, or --ray")
+            if options.device not in ("cpu", "cuda"):
+                raise ConfigError(
+                    f"on a cluster the device is cpu or cuda, and Ray says which GPU; got {options.device!r}"
+                )
+            cluster = connection.enter_context(Cluster(options.ray))
+            _say(cluster.about())
+            workers = options.workers or max(1, cluster.count("CPU" if options.device == "cpu" else "GPU"))
+        elif options.workers is not None:
+            workers = options.workers
+        else:
+            workers = cores() if find_device(options.device).type == "cpu" else 1
+        if options.dry_run:
+            refuse_unwritable(folder)
+            members, facts = prepare(file, options.max_members)
+            only = None if part is None else divide(members, facts, part.of)[part.number - 1]
+            device = find_device("cpu" if cluster else options.device)
+            plan = make_plan(file, folder, members, facts, workers, options.ensemble, device, only)
+            _tell_found(plan, part)
+            _tell_plan(plan)
+            return 0
+        return run_sweep(
+            file,
+            folder,
+            workers,
+            options.ensemble,
+            options.max_members,
+            began,
+            device=options.device,
+            part=part,
+            cluster=cluster,
+            at_once=options.workers,
+        )
 
 
 def run_sweep(
@@ -86,6 +136,9 @@ def run_sweep(
     began: float | None = None,
     without: Collection[str] = (),
     device: str = "cpu",
+    part: Part | None = None,
+    cluster: Cluster | None = None,
+    at_once: int | None = None,
 ) -> int:
     """Train what is left of a sweep, with a view of it.
 
@@ -98,6 +151,9 @@ def run_sweep(
         began: when the command did, by the monotonic clock; None is now.
         without: identities of members that are left out.
         device: where to compute.
+        part: which part of the sweep; None is all.
+        cluster: who trains; None is processes of this machine.
+        at_once: workers at once on a cluster; None is as many as it comes to have room for.
 
     Returns:
         The exit status: 0, 1 where members failed, 130 or 143 where it was stopped.
@@ -105,23 +161,31 @@ def run_sweep(
     began = time.monotonic() if began is None else began
     members, facts = prepare(file, most)
     members = [m for m in members if not without or identity(file.task, m, facts[m.task].fingerprint) not in without]
-    with occupied(folder):
-        plan = make_plan(file, folder, members, facts, workers, together, find_device(device))
+    only = None if part is None else divide(members, facts, part.of)[part.number - 1]
+    with occupied(folder, file, part):
+        place = torch.device(device) if cluster else find_device(device)
+        plan = make_plan(file, folder, members, facts, workers, together, place, only, cluster is not None)
         keep_file(folder, file)
-        _tell_found(plan)
+        _tell_found(plan, part)
         board = Board(plan.members, plan.standings, plan.facts)
-        account = Account(folder, file.task, board, workers, time.monotonic() - began, device)
+        account = Account(folder, file.task, board, workers, time.monotonic() - began, device, part)
         view = SweepView(console, board)
+        crew: Crew
+        if cluster is None:
+            crew = Processes(file.task, folder, workers, device)
+        else:
+            crew = Away(cluster, file.task, folder, lambda shard: sum(plan.memory(shard)), device, at_once)
         with Interrupt() as interrupt, view:
-            Runner(board, file.task, folder, workers, account, view, device).run(plan.shards, interrupt)
+            Runner(board, folder, crew, account, view).run(plan.shards, interrupt)
         return _last_words(plan, board, account, interrupt)
 
 
-def _tell_found(plan: Plan) -> None:
+def _tell_found(plan: Plan, part: Part | None = None) -> None:
     """What is there before anything runs."""
     counts = Board(plan.members, plan.standings, plan.facts).counts
     begun = f", {counts['stopped']} begun" if counts["stopped"] else ""
-    _say(f"{plan.file.path}: {len(plan.members)} members of {plan.file.task} in {plan.folder}")
+    whose = "" if part is None else f", part {part}"
+    _say(f"{plan.file.path}{whose}: {len(plan.members)} members of {plan.file.task} in {plan.folder}")
     if any(standing.folder for standing in plan.standings):
         _say(
             f"found: {counts['finished']} done{begun}, {counts['diverged']} diverged, {counts['failed']} failed; "
@@ -195,7 +259,7 @@ def _last_words(plan: Plan, board: Board, account: Account, interrupt: Interrupt
     for member in failed[:_MOST_ERRORS]:
         _say(f"failed: {board.members[member].label}: {board.standings[member].error}")
     if len(failed) > _MOST_ERRORS:
-        _say(f"and {len(failed) - _MOST_ERRORS} more; {plan.folder / 'sweep.json'} has all")
+        _say(f"and {len(failed) - _MOST_ERRORS} more; {account.path} has all")
     if failed:
         _say("the same command tries failed members again")
     if board.counts["finished"]:

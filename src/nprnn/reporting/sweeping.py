@@ -17,6 +17,7 @@ from nprnn.sweep import Board, State
 _SECONDS_BETWEEN_DRAWINGS = 0.5
 _SECONDS_BETWEEN_LINES = 10.0
 _MOST_LEADERS = 4
+_MOST_WORKERS = 24
 
 
 class SweepView:
@@ -81,18 +82,20 @@ class SweepView:
         if len(leaders) > _MOST_LEADERS:
             lines.append(Text(f"and the best of {len(leaders) - _MOST_LEADERS} more task settings"))
         workers = Table.grid(padding=(0, 2))
-        for number, working in sorted(board.workers.items()):
+        for number, working in sorted(board.workers.items())[:_MOST_WORKERS]:
             share = board.progress(working.shard)
             shard = f"{len(working.shard)} members from {board.members[working.shard.members[0]].label}"
             again = " (second try)" if working.shard.again else ""
             workers.add_row(
-                Text(f"worker {number + 1}"),
+                Text(f"worker {number + 1}" + (f" on {working.where}" if working.where else "")),
                 Text(working.doing + again),
                 ProgressBar(total=1.0, completed=share, width=12),
                 Text(f"{share:4.0%}"),
                 Text(shard, overflow="ellipsis", no_wrap=True),
             )
-        return Group(*lines, workers)
+        unseen = len(board.workers) - _MOST_WORKERS
+        more = [Text(f"and {unseen} more workers")] if unseen > 0 else []
+        return Group(*lines, workers, *more)
 
 
 def counts_text(counts: Counter[State]) -> str:

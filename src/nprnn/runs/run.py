@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nprnn.errors import RunError
-from nprnn.files import keep_copy, write_atomically
+from nprnn.files import NO_LOCKS, keep_copy, write_atomically
 from nprnn.runs.checkpoint import Checkpoint, pack, unpack
 
 FORMAT = 1
@@ -206,6 +206,9 @@ class Run:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise RunError(f"another process is training in {self.folder}") from None
+                except OSError as error:
+                    if error.errno not in NO_LOCKS:
+                        raise
             yield
         finally:
             os.close(descriptor)
@@ -261,6 +264,11 @@ class Run:
             return int(json.loads((self.folder / DIVERGED).read_text())["update"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def files(self) -> list[Path]:
+        """The files that training goes on from; checkpoints first, so that records read later are not behind them."""
+        found = [self.folder / name for name in (LAST, PREVIOUS, *_WRITTEN, *self.snapshots().values())]
+        return [path for path in dict.fromkeys(found) if path.is_file()]
 
     def write(self, name: str, content: bytes) -> Path:
         """Put a file into the folder, atomically."""

@@ -3,8 +3,11 @@
 from nprnn.sweep.account import ACCOUNT as ACCOUNT
 from nprnn.sweep.account import Account as Account
 from nprnn.sweep.account import read_account as read_account
+from nprnn.sweep.away import Away as Away
 from nprnn.sweep.board import Board as Board
 from nprnn.sweep.board import Working as Working
+from nprnn.sweep.cluster import Cluster as Cluster
+from nprnn.sweep.crew import Crew as Crew
 from nprnn.sweep.facts import TaskFacts as TaskFacts
 from nprnn.sweep.facts import identity as identity
 from nprnn.sweep.file import MOST_MEMBERS as MOST_MEMBERS
@@ -13,6 +16,9 @@ from nprnn.sweep.file import parse_sweep as parse_sweep
 from nprnn.sweep.file import read_sweep as read_sweep
 from nprnn.sweep.members import SweepMember as SweepMember
 from nprnn.sweep.members import expand as expand
+from nprnn.sweep.parts import Part as Part
+from nprnn.sweep.parts import divide as divide
+from nprnn.sweep.parts import parse_part as parse_part
 from nprnn.sweep.place import free_space as free_space
 from nprnn.sweep.place import keep_file as keep_file
 from nprnn.sweep.place import occupied as occupied
@@ -21,6 +27,7 @@ from nprnn.sweep.plan import Plan as Plan
 from nprnn.sweep.plan import cores as cores
 from nprnn.sweep.plan import make_plan as make_plan
 from nprnn.sweep.plan import prepare as prepare
+from nprnn.sweep.processes import Processes as Processes
 from nprnn.sweep.rehearsal import Estimate as Estimate
 from nprnn.sweep.rehearsal import rehearse as rehearse
 from nprnn.sweep.runner import Runner as Runner

@@ -10,6 +10,7 @@ from typing import Any
 
 from nprnn.files import write_atomically
 from nprnn.sweep.board import Board
+from nprnn.sweep.parts import Part
 
 ACCOUNT = "sweep.json"
 FORMAT = 1
@@ -28,16 +29,25 @@ class Account:
         workers: processes at once.
         planning: seconds that it took to get here.
         device: where they compute.
+        part: which part of the sweep it tells of; None is all.
 
     Attributes:
+        path: of its file.
         trouble: why the last writing failed, or "".
     """
 
     def __init__(
-        self, folder: Path, task_name: str, board: Board, workers: int, planning: float, device: str = "cpu"
+        self,
+        folder: Path,
+        task_name: str,
+        board: Board,
+        workers: int,
+        planning: float,
+        device: str = "cpu",
+        part: Part | None = None,
     ) -> None:
         self.trouble = ""
-        self._path = folder / ACCOUNT
+        self.path = folder / (ACCOUNT if part is None else f"sweep-{part.number}-of-{part.of}.json")
         self._task_name = task_name
         self._board = board
         self._began, self._cpu = time.monotonic(), time.process_time()
@@ -51,7 +61,7 @@ class Account:
         }
         # A session that finds nothing to do is none.
         own = [self._session] if any(standing.open for standing in board.standings) else []
-        self._sessions = [*_earlier(self._path), *own]
+        self._sessions = [*_earlier(self.path), *own]
         self._due = 0.0
 
     def shard(self, **facts: Any) -> None:
@@ -66,10 +76,10 @@ class Account:
         self._session["seconds"] = round(began - self._began, 3)
         self._session["parent_cpu_seconds"] = round(time.process_time() - self._cpu, 3)
         try:
-            write_atomically(self._path, json.dumps(self._content(), separators=(",", ":")).encode())
+            write_atomically(self.path, json.dumps(self._content(), separators=(",", ":")).encode())
             self.trouble = ""
         except OSError as error:
-            self.trouble = f"cannot write {self._path}: {error.strerror or error}; the runs themselves go on"
+            self.trouble = f"cannot write {self.path}: {error.strerror or error}; the runs themselves go on"
         ended = time.monotonic()
         self._due = ended + max(_SECONDS_BETWEEN, (ended - began) / _SHARE)
 
@@ -92,13 +102,17 @@ class Account:
 
 def read_account(folder: Path) -> dict[str, Any] | None:
     """The account in a sweep's folder; None where there is none that can be read, for nothing depends on it."""
+    return _read(folder / ACCOUNT)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((folder / ACCOUNT).read_bytes())
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get("format") == FORMAT else None
 
 
 def _earlier(path: Path) -> list[Any]:
-    sessions = (read_account(path.parent) or {}).get("sessions")
+    sessions = (_read(path) or {}).get("sessions")
     return sessions if isinstance(sessions, list) else []

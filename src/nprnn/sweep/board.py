@@ -23,10 +23,12 @@ class Working:
     Attributes:
         shard: its members.
         doing: starting, loading or training.
+        where: on which machine, if not on this one.
     """
 
     shard: Shard
     doing: str = "starting"
+    where: str = ""
 
 
 class Board:

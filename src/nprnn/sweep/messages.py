@@ -1,8 +1,8 @@
-"""What a worker tells the process that started it."""
+"""What a worker is told, and what it tells."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -10,19 +10,37 @@ from nprnn.tasks import TaskConfig
 from nprnn.training import TrainConfig
 
 
+class Given(NamedTuple):
+    """A member that a worker is to train.
+
+    Attributes:
+        member: its number in the sweep.
+        task: settings of the task.
+        config: settings of the training.
+        fingerprint: of the data that it is planned for; others are refused.
+        folder: name of its run folder; None where it has none yet.
+    """
+
+    member: int
+    task: TaskConfig
+    config: TrainConfig
+    fingerprint: str
+    folder: str | None = None
+
+
 class Order(NamedTuple):
     """What a worker is to do.
 
     Attributes:
         task_name: the task.
-        members: number in the sweep, task settings and training settings of each.
+        members: what to train, as one ensemble.
         folder: folder of run folders.
         parent: process that it works for; without that one it stops.
         device: where it computes, by name.
     """
 
     task_name: str
-    members: tuple[tuple[int, TaskConfig, TrainConfig], ...]
+    members: Sequence[Given]
     folder: Path
     parent: int
     device: str = "cpu"
@@ -85,4 +103,22 @@ class Spent(NamedTuple):
     training: float
 
 
-Message = Doing | Opened | Moved | Recorded | Ended | Refused | Broken | Spent
+class Placed(NamedTuple):
+    """The worker has a place on another machine."""
+
+    where: str
+
+
+class Gone(NamedTuple):
+    """A worker is no more; nothing comes from it after this.
+
+    Attributes:
+        status: its exit status.
+        lost: why, where that is not its own doing: its machine is gone, for one.
+    """
+
+    status: int | None
+    lost: str = ""
+
+
+Message = Doing | Opened | Moved | Recorded | Ended | Refused | Broken | Spent | Placed | Gone

@@ -3,49 +3,87 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from nprnn.errors import RunError
-from nprnn.files import write_atomically
+from nprnn.files import NO_LOCKS, write_atomically
 from nprnn.sweep.file import SweepFile
+from nprnn.sweep.parts import Part
 
 COPY = "sweep.toml"
 _LOCK = ".sweep.lock"
+_DIVISIONS = ".sweep-of-*-????????.lock"
 
 
 @contextlib.contextmanager
-def occupied(folder: Path) -> Iterator[None]:
-    """Make the folder and keep other sweeps out of it.
+def occupied(folder: Path, file: SweepFile | None = None, part: Part | None = None) -> Iterator[None]:
+    """Make the folder and keep other sweeps out of it; parts of one sweep into as many parts may share it.
 
     Args:
         folder: the sweep's folder.
+        file: the sweep file; only for a part.
+        part: which part of the sweep it is; None is all.
 
     Raises:
-        RunError: another sweep is at work there, or it cannot be written.
+        RunError: another sweep is at work there, the same part, or another division; or it cannot be written.
     """
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as locks:
+        if part is None or file is None:
+            if not locks.enter_context(_locked(folder / _LOCK, shared=False)):
+                raise _occupied(folder, "another sweep is at work")
+        else:
+            division = f"of-{part.of}-{hashlib.sha256(file.content).hexdigest()[:8]}"
+            if not locks.enter_context(_locked(folder / _LOCK, shared=True)):
+                raise _occupied(folder, "a sweep that is no part of one is at work")
+            if not locks.enter_context(_locked(folder / f".sweep-{division}-{part.number}.lock", shared=False)):
+                raise _occupied(folder, f"part {part} is at work")
+            locks.enter_context(_locked(folder / f".sweep-{division}.lock", shared=True))
+            for other in folder.glob(_DIVISIONS):
+                if other.name != f".sweep-{division}.lock":
+                    with _locked(other, shared=False) as free:
+                        if not free:
+                            raise _occupied(
+                                folder, f"parts of another file, or of other than {part.of} parts, are at work"
+                            )
+        yield
+
+
+def _occupied(folder: Path, what: str) -> RunError:
+    return RunError(
+        f"{what} in {folder}; wait until it ends, or name another folder (--out of nprnn sweep, --runs of nprnn "
+        "reproduce)"
+    )
+
+
+@contextlib.contextmanager
+def _locked(path: Path, *, shared: bool) -> Iterator[bool]:
+    """Hold a lock on a file, which is made; tells whether it was to be had. Where there are no locks it always is."""
     try:
         import fcntl
     except ImportError:  # not on this system: go without
-        yield
+        yield True
         return
-    with _writing(folder / _LOCK):
+    with _writing(path):
         careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | careful, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | careful, 0o666)
     try:
-        with _writing(folder / _LOCK):
+        had = True
+        with _writing(path):
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise RunError(
-                    f"another sweep is at work in {folder}; wait until it ends, or name another folder (--out of "
-                    "nprnn sweep, --runs of nprnn reproduce)"
-                ) from None
-        yield
+                had = False
+            except OSError as error:
+                # Some file systems of clusters are mounted without locks.
+                if error.errno not in NO_LOCKS:
+                    raise
+        yield had
     finally:
         os.close(descriptor)
 

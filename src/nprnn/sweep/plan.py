@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,8 @@ def make_plan(
     workers: int,
     together: int | None = None,
     device: torch.device = CPU,
+    only: Sequence[int] | None = None,
+    away: bool = False,
 ) -> Plan:
     """Look at what is done and cut what is left.
 
@@ -114,8 +117,10 @@ def make_plan(
         members: of the sweep.
         facts: of each task setting.
         workers: processes at once.
-        together: the largest shard; None is 64 on a CPU, and as many as memory allows elsewhere.
+        together: the largest shard; None is 64 on a CPU and away, and what memory allows on a device here.
         device: where the workers compute.
+        only: numbers of the members that are planned for; None is all.
+        away: whether the workers are on other machines, whose devices cannot be asked for their memory.
 
     Returns:
         The plan.
@@ -124,12 +129,17 @@ def make_plan(
         RunError: the device does not tell how much memory it has.
     """
     found = survey(folder, file.task, members, facts)
-    jobs = _jobs(members, facts, found.standings, device)
+    standings = found.standings
+    if only is not None:
+        members, standings = [members[k] for k in only], [standings[k] for k in only]
+    jobs = _jobs(members, facts, standings, device)
     if device.type == "cpu":
         shards = cut(jobs, workers, together=together or MOST_TOGETHER)
+    elif away:
+        shards = cut(jobs, workers, together=together or MOST_TOGETHER, memory=sys.maxsize)
     else:
         shards = cut(jobs, workers, together=together or max(len(jobs), 1), memory=room(device) // workers)
-    return Plan(file, folder, workers, members, facts, found.standings, found.strangers, shards, device)
+    return Plan(file, folder, workers, members, facts, standings, found.strangers, shards, device)
 
 
 def _jobs(

@@ -1,33 +1,28 @@
-"""The processes of a sweep: started, listened to, started again where one dies, and asked to stop."""
+"""A sweep while it runs: shards handed to workers, listened to, handed out again where one dies, and asked to stop."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Protocol
 
-from nprnn.errors import RunError
 from nprnn.files import write_atomically
-from nprnn.processes import cause_of_death, signals_held
+from nprnn.processes import cause_of_death
+from nprnn.sweep import messages as told
 from nprnn.sweep.account import Account
 from nprnn.sweep.board import Board, Working
-from nprnn.sweep.messages import Broken, Doing, Ended, Message, Moved, Opened, Order, Recorded, Refused, Spent
+from nprnn.sweep.crew import Crew
+from nprnn.sweep.messages import Given, Message
 from nprnn.sweep.shards import Shard
 from nprnn.sweep.survey import FAILED
-from nprnn.sweep.worker import labour
 
-# Never fork: a forked child has none of torch's threads, and hangs when it asks them.
-_PROCESSES = multiprocessing.get_context("spawn")
 _SECONDS_ASLEEP = 0.25
-_SECONDS_TO_EXIT = 10.0
+# A machine that is lost says nothing of the shard it had; one shard that loses so many is another matter.
+_MOST_LOSSES = 3
 
 
 class Watcher(Protocol):
@@ -45,174 +40,148 @@ class Watcher(Protocol):
 
 @dataclass
 class _Worker:
-    number: int
     shard: Shard
-    process: SpawnProcess
-    channel: Connection
     began: float = field(default_factory=time.monotonic)
     errors: dict[int, str] = field(default_factory=dict)
-    broken: Broken | None = None
-    spent: Spent = field(default_factory=lambda: Spent(0.0, 0.0))
+    broken: told.Broken | None = None
+    spent: told.Spent = field(default_factory=lambda: told.Spent(0.0, 0.0))
+    where: str = ""
 
 
 class Runner:
-    """Runs shards, some processes at once.
+    """Runs shards, some workers at once.
 
     Args:
         board: the members; it is kept true.
-        task_name: name of the task.
         folder: the sweep's folder.
-        workers: processes at once.
+        crew: the workers.
         account: what is written down.
         watcher: told of members.
-        device: where the workers compute, by name.
     """
 
-    def __init__(
-        self,
-        board: Board,
-        task_name: str,
-        folder: Path,
-        workers: int,
-        account: Account,
-        watcher: Watcher,
-        device: str = "cpu",
-    ) -> None:
+    def __init__(self, board: Board, folder: Path, crew: Crew, account: Account, watcher: Watcher) -> None:
         self._board = board
-        self._task_name = task_name
         self._folder = folder
-        self._most = workers
+        self._crew = crew
         self._account = account
         self._watcher = watcher
-        self._device = device
-        self._workers: dict[Connection, _Worker] = {}
+        self._workers: dict[int, _Worker] = {}
         self._queue: list[Shard] = []
         self._stopping = False
 
     def run(self, shards: Sequence[Shard], stop: Callable[[], bool]) -> None:
         """Train the shards in their order.
 
-        A worker that dies leaves its unfinished members to one more process, after all other shards; those that are
-        left by that one too are failed.
+        A worker that dies leaves its unfinished members to one more worker, after all other shards; those that are
+        left by that one too are failed. Where not the worker but its machine is lost, members are tried three times
+        more.
 
         Args:
             shards: what to train.
             stop: asked several times a second; true lets every worker write checkpoints and end.
 
         Raises:
-            RunError: no process can be started.
+            RunError: no worker can be had.
         """
         self._queue = list(shards)
         try:
             while self._workers or (self._queue and not self._stopping):
-                self._listen()
+                for number, message in self._crew.listen(_SECONDS_ASLEEP):
+                    self._take(number, self._workers[number], message)
                 if stop() and not self._stopping:
                     self._stopping = True
                     self._watcher.on_note("stopping: each worker writes its checkpoints; Ctrl-C again kills them")
-                    for worker in self._workers.values():
-                        worker.process.terminate()
-                while self._queue and len(self._workers) < self._most and not self._stopping:
+                    self._crew.stop()
+                while self._queue and len(self._workers) < self._crew.most() and not self._stopping:
                     self._start(self._queue.pop(0))
                 self._watcher.draw()
                 self._account.save()
         except KeyboardInterrupt:
-            for worker in self._workers.values():
-                worker.process.kill()
+            self._crew.kill()
             raise
         finally:
-            # Some are left after an error of ours. Nobody listens any more, and a full pipe would hold them up.
-            for channel, worker in self._workers.items():
-                channel.close()
-                worker.process.terminate()
-                worker.process.join()
+            # Some are left after an error of ours.
+            self._crew.close()
+            for worker in self._workers.values():
                 self._put_aside(worker.shard)
             self._account.save(now=True)
 
     def _start(self, shard: Shard) -> None:
-        members = tuple((k, self._board.members[k].task, self._board.members[k].config) for k in shard.members)
-        ours, theirs = _PROCESSES.Pipe(duplex=False)
-        order = Order(self._task_name, members, self._folder, os.getpid(), self._device)
-        process = _PROCESSES.Process(target=labour, args=(theirs, order), daemon=True)
-        try:
-            with signals_held():
-                process.start()
-        except OSError as error:
-            raise RunError(f"cannot start a process: {error.strerror or error}") from error
-        finally:
-            # Ours would keep the pipe open after the worker's death.
-            theirs.close()
-        taken = {worker.number for worker in self._workers.values()}
-        number = next(k for k in range(self._most) if k not in taken)
-        self._workers[ours] = _Worker(number, shard, process, ours)
-        self._board.workers[number] = Working(shard)
+        board = self._board
+        given = []
+        for k in shard.members:
+            member = board.members[k]
+            fingerprint = board.facts[member.task].fingerprint
+            given.append(Given(k, member.task, member.config, fingerprint, board.standings[k].folder))
+        number = next(k for k in range(len(self._workers) + 1) if k not in self._workers)
+        self._crew.start(number, shard, given)
+        self._workers[number] = _Worker(shard)
+        board.workers[number] = Working(shard)
 
-    def _listen(self) -> None:
-        for channel in wait(list(self._workers), timeout=_SECONDS_ASLEEP if self._workers else 0):
-            assert isinstance(channel, Connection)
-            worker = self._workers[channel]
-            try:
-                message: Message = channel.recv()
-            except (EOFError, OSError):
-                self._conclude(worker)
-            else:
-                self._take(worker, message)
-
-    def _take(self, worker: _Worker, message: Message) -> None:
+    def _take(self, number: int, worker: _Worker, message: Message) -> None:
         board = self._board
         match message:
-            case Doing(what):
-                board.workers[worker.number].doing = what
-            case Opened(member, folder, update):
+            case told.Placed(where):
+                worker.where = board.workers[number].where = where
+            case told.Doing(what):
+                board.workers[number].doing = what
+            case told.Opened(member, folder, update):
                 board.open(member, folder, update)
-            case Moved(updates):
+            case told.Moved(updates):
                 board.move(updates)
-            case Recorded(member, record):
+            case told.Recorded(member, record):
                 board.note(member, record)
-            case Ended(member, state, update, text):
+            case told.Ended(member, state, update, text):
                 # One that diverged keeps a checkpoint from before; how far it came is what is told of it.
                 if state != "diverged":
                     board.move({member: update})
                 board.put(member, state, text)
                 if state != "stopped":
                     self._watcher.on_end(member)
-            case Refused(member, error):
+            case told.Refused(member, error):
                 worker.errors[member] = error
-            case Broken():
+            case told.Broken():
                 worker.broken = message
-            case Spent():
+            case told.Spent():
                 worker.spent = message
+            case told.Gone():
+                self._conclude(number, worker, message)
 
-    def _conclude(self, worker: _Worker) -> None:
+    def _conclude(self, number: int, worker: _Worker, gone: told.Gone) -> None:
         """The worker's end: count its time, and see to the members it leaves."""
-        worker.process.join(_SECONDS_TO_EXIT)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-        worker.channel.close()
-        del self._workers[worker.channel], self._board.workers[worker.number]
+        del self._workers[number], self._board.workers[number]
         self._account.shard(
             members=len(worker.shard),
             again=worker.shard.again,
             seconds=round(time.monotonic() - worker.began, 3),
             loading_seconds=round(worker.spent.loading, 3),
             training_seconds=round(worker.spent.training, 3),
-            exit_status=worker.process.exitcode,
+            exit_status=gone.status,
+            **({"where": worker.where} if worker.where else {}),
+            **({"lost": gone.lost} if gone.lost else {}),
         )
         left = [k for k in worker.shard.members if self._board.standings[k].open]
         if not left:
             return
-        error = worker.broken.error if worker.broken else cause_of_death(worker.process.exitcode)
+        error = gone.lost or (worker.broken.error if worker.broken else cause_of_death(gone.status))
         if self._stopping:
             self._put_aside(worker.shard)
-        elif not worker.shard.again:
-            for member in left:
-                self._board.put(member, "waiting", worker.errors.get(member, error))
-            reasons = "; ".join(dict.fromkeys(worker.errors.get(member, error) for member in left))
-            self._watcher.on_note(f"{len(left)} members are tried once more later: {reasons}")
-            self._queue.append(replace(worker.shard, members=tuple(left), again=True))
+        elif gone.lost and worker.shard.lost < _MOST_LOSSES:
+            self._try_again(worker, replace(worker.shard, members=tuple(left), lost=worker.shard.lost + 1), error)
+        elif not gone.lost and not worker.shard.again:
+            self._try_again(worker, replace(worker.shard, members=tuple(left), again=True), error)
         else:
             for member in left:
                 self._fail(member, worker.errors.get(member, error), worker.broken.trace if worker.broken else "")
+
+    def _try_again(self, worker: _Worker, shard: Shard, error: str) -> None:
+        """Put what a worker left behind all other shards."""
+        for member in shard.members:
+            self._board.put(member, "waiting", worker.errors.get(member, error))
+        reasons = "; ".join(dict.fromkeys(worker.errors.get(member, error) for member in shard.members))
+        once = "" if shard.lost > worker.shard.lost else "once "
+        self._watcher.on_note(f"{len(shard)} members are tried {once}more later: {reasons}")
+        self._queue.append(shard)
 
     def _put_aside(self, shard: Shard) -> None:
         """Members that nobody trains any more, and another session will."""

@@ -53,6 +53,7 @@ class Shard:
         seeds: how many training sets they need.
         begun: whether some of it is done.
         again: whether it is tried for the second time.
+        lost: how often its worker was lost through no fault of its own.
     """
 
     members: tuple[int, ...]
@@ -61,6 +62,7 @@ class Shard:
     seeds: int
     begun: bool = False
     again: bool = False
+    lost: int = 0
 
     def __len__(self) -> int:
         """E."""

@@ -130,13 +130,15 @@ def _train(order: Order, desk: Desk, stop: Callable[[], bool]) -> None:
     desk.tell(Doing("loading"))
     shelf = Shelf()
     members = []
-    for number, task, config in order.members:
+    for number, task, config, fingerprint, _ in order.members:
         if stop():
             return
         began = time.perf_counter()
         data = shelf.get(task, config.seed)
         desk.loading += time.perf_counter() - began
         try:
+            if data.fingerprint != fingerprint:
+                raise RunError("the data here are not those that the sweep was planned with (fingerprints differ)")
             run = start_run(order.task_name, task, config, data, order.folder)
             update = run.progress()
             _forget_failure(run)
