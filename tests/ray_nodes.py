@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import absent
 from test_sweep import until
 
 RAY = Path(sys.executable).with_name("ray")
@@ -106,8 +107,6 @@ class Nodes:
 def two_nodes() -> Iterator[Nodes]:
     """The cluster, for a while."""
     if not RAY.exists():
-        from conftest import absent
-
         absent("RAY IS NOT INSTALLED: a sweep on a cluster is not tested (pip install 'nprnn[ray]')")
     # Names of sockets are short on Linux, shorter than a test's own folder is.
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))

@@ -71,7 +71,7 @@ class _Arguments:
     ray: Annotated[
         str | None,
         tyro.conf.arg(
-            help="Train on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; --workers is then for the whole of it."
+            help="Train on the Ray cluster that this machine is of: auto or HOST:PORT; --workers is then for all of it."
         ),
     ] = None
     max_members: Annotated[int, tyro.conf.arg(help="Refuse a file that asks for more members.")] = MOST_MEMBERS

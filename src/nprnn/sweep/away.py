@@ -43,7 +43,7 @@ class Away:
         cluster: where.
         task_name: name of the task.
         folder: the sweep's folder.
-        memory: bytes that a shard takes, beyond those of a process.
+        memory: bytes that a shard takes, beyond those of its processes.
         device: ``cpu``, or ``cuda`` for a GPU to each worker.
         workers: at once; None is one for each core of the cluster (for each GPU), however many it comes to have.
     """
@@ -78,7 +78,8 @@ class Away:
         Raises:
             RunError: no machine of the cluster has what the shard takes, or a file of its members cannot be read.
         """
-        gpus, memory = int(self._device == "cuda"), self._memory(shard) + PROCESS
+        # The actor is a process too, beside the one that trains.
+        gpus, memory = int(self._device == "cuda"), self._memory(shard) + 2 * PROCESS
         self._cluster.refuse_unplaceable({"CPU": 1, "memory": memory, **({"GPU": gpus} if gpus else {})})
         files = {given.folder: self._read(given.folder) for given in members if given.folder}
         mission = Mission(

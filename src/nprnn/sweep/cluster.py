@@ -23,7 +23,7 @@ class Cluster:
     """A Ray cluster, while entered.
 
     Args:
-        address: of the cluster: ``auto``, ``HOST:PORT``, or ``ray://HOST:PORT``.
+        address: of the cluster, from one of its machines: ``auto`` or ``HOST:PORT``.
 
     Attributes:
         ray: the library, connected.
@@ -134,7 +134,12 @@ class Cluster:
 
 def _refuse_silence(address: str) -> None:
     """Ray tries for a minute where nobody listens."""
-    match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address)
+    if address.startswith("ray://"):
+        raise ConfigError(
+            f"{address} is for Ray's client, and files come home to a machine of the cluster: run it on one, with "
+            "--ray auto"
+        )
+    match = re.fullmatch(r"(.+):(\d+)", address)
     if match is None:
         return
     try:
