@@ -14,53 +14,72 @@ import tyro
 from nprnn.cli.common import OnDevice, console, parse
 from nprnn.configs import as_record
 from nprnn.devices import find_device
-from nprnn.errors import ConfigError
+from nprnn.errors import ConfigError, NonFiniteError, NprnnError
 from nprnn.models import MODELS, count_parameters, find_model
 from nprnn.reporting import Curve, TensorBoard, TrainingProgress, learning_curves, metrics_table
 from nprnn.tasks import TASKS, TaskConfig, find_task
-from nprnn.training import PRESETS, Interrupt, Listener, Outcome, TrainConfig, find_preset, start_run, train
+from nprnn.training import PRESETS, Listener, Outcome, Partners, TrainConfig, find_preset, joined, start_run, train
 
 
 def command_train(words: list[str]) -> int:
     """Train a model on a task, or go on with a run that was stopped."""
+    with joined() as partners, partners.quiet():
+        try:
+            return _train(words, partners)
+        except NprnnError as error:
+            # All diverge alike.
+            if partners.rank and (partners.told or isinstance(error, NonFiniteError)):
+                return 2
+            raise
+
+
+def _train(words: list[str], partners: Partners) -> int:
     if not words or words[0] in ("-h", "--help"):
         console.print(f"usage: nprnn train TASK [OPTIONS]    TASK: {', '.join(TASKS)}", markup=False)
         console.print("`nprnn train TASK --help` lists the options. Models: " + ", ".join(MODELS))
         return 0
-    name, task_class = words[0], find_task(words[0])
-    options = _options(name, task_class, words[1:])
-    config: TrainConfig = options.train
-    if options.threads is not None:
-        if options.threads < 1:
-            raise ConfigError(f"threads must be at least 1, got {options.threads}")
-        torch.set_num_threads(options.threads)
-    device = find_device(options.device)
+    with partners.in_step():
+        with partners.heard():
+            name, task_class = words[0], find_task(words[0])
+            options = _options(name, task_class, words[1:])
+        config: TrainConfig = options.train
+        if options.threads is not None:
+            if options.threads < 1:
+                raise ConfigError(f"threads must be at least 1, got {options.threads}")
+            torch.set_num_threads(options.threads)
+        device = find_device(partners.device(options.device))
     if as_record(options.task, locations=True).get("download"):
         console.print("downloading what is not in the cache yet")
-    data = options.task.load(config.seed)
+    data = partners.prepare(lambda: options.task.load(config.seed))
     for line in data.about:
         console.print(line, markup=False, soft_wrap=True)
-    run = start_run(name, options.task, config, data, options.out)
+    with partners.in_step():
+        run = start_run(name, options.task, config, data, partners.folder(options.out))
+        done = run.progress()
+        listeners: list[Listener] = [TensorBoard(run.folder, done)] if options.tensorboard else []
     last = config.updates if options.stop_after is None else min(options.stop_after, config.updates)
-    done = run.progress()
     title = f"{config.model} on {name}"
     state = "" if done == 0 else f", going on from update {done}" if done < last else ", finished before"
     place = "" if device.type == "cpu" else f", on {device}"
+    place += "" if partners.world == 1 else f", on {partners.world} processes"
     console.print(f"{title}: {run.folder}{state}{place}", markup=False, soft_wrap=True)
 
     progress = TrainingProgress(console, title, last, done, data.objective.headline)
-    listeners: list[Listener] = [progress, *([TensorBoard(run.folder, done)] if options.tensorboard else [])]
-    with Interrupt() as interrupt, progress:
-        told = _Listeners(listeners)
-        model = train(config, data, run, stop_after=options.stop_after, stop=interrupt, listener=told, device=device)
+    told = _Listeners([progress, *listeners])
+    arguments: dict[str, Any] = {"stop_after": options.stop_after, "device": device, "partners": partners}
+    with partners.interrupt() as interrupt, progress:
+        model = train(config, data, run, stop=interrupt, listener=told, **arguments)
     if run.notice:
         console.print(run.notice, markup=False, soft_wrap=True)
-    if interrupt.signal is not None and run.saved < last:
+    if run.saved < last:
         console.print(
             f"stopped; the checkpoint of update {run.saved} is kept, and the same command goes on from it",
             soft_wrap=True,
         )
-        return 143 if interrupt.signal == signal.SIGTERM else 130
+        # Where another process was asked to stop, this one was not.
+        return 130 if interrupt.signal == signal.SIGINT else 143
+    if partners.rank:
+        return 0
     if not run.records():
         console.print(f"{run.saved} of {config.updates} updates are done; the first evaluation comes later")
         return 0

@@ -3,6 +3,7 @@
 from nprnn.training.config import TrainConfig as TrainConfig
 from nprnn.training.draws import batches as batches
 from nprnn.training.interrupt import Interrupt as Interrupt
+from nprnn.training.joining import joined as joined
 from nprnn.training.loop import Listener as Listener
 from nprnn.training.loop import train as train
 from nprnn.training.loop import train_ensemble as train_ensemble
@@ -13,6 +14,7 @@ from nprnn.training.members import check_fits as check_fits
 from nprnn.training.members import ensemble_key as ensemble_key
 from nprnn.training.members import load_weights as load_weights
 from nprnn.training.members import start_model as start_model
+from nprnn.training.partners import Partners as Partners
 from nprnn.training.presets import PRESETS as PRESETS
 from nprnn.training.presets import Preset as Preset
 from nprnn.training.presets import find_preset as find_preset

@@ -20,6 +20,7 @@ from nprnn.training.config import TrainConfig
 _NUMBERS_AT_ONCE = 1 << 18
 _NUMBERS_ON_A_DEVICE = 1 << 26
 _MOST_AT_ONCE = 64
+ALL = slice(None)
 
 
 def batches(config: TrainConfig, size: int, first: int, last: int | None = None) -> Iterator[tuple[int, Tensor]]:
@@ -52,11 +53,19 @@ class Draws:
         places: where each member stands.
         steps_have_targets: whether ``Batch.y`` has a target for every step.
         device: where x and y are wanted; training sets may be kept there or not.
+        share: which sequences of each batch are drawn.
     """
 
-    def __init__(self, places: Sequence[Place], steps_have_targets: bool, device: torch.device = CPU) -> None:
+    def __init__(
+        self,
+        places: Sequence[Place],
+        steps_have_targets: bool,
+        device: torch.device = CPU,
+        share: slice = ALL,
+    ) -> None:
         self._steps_have_targets = steps_have_targets
         self._device = device
+        self._share = share
         streams: dict[tuple[int, int, int], int] = {}
         self._streams: list[tuple[Split, Iterator[tuple[int, Tensor]]]] = []
         # For each member, whose draw it takes.
@@ -94,7 +103,7 @@ class Draws:
 
     def _draw(self, train: Split, order: Iterator[tuple[int, Tensor]], count: int) -> Batch:
         """The next updates' sequences as x [K, T, B, I], y [K, B, ...] or [K, T, B, ...], lengths [K, B]."""
-        index = torch.cat([index for _, index in islice(order, count)])
+        index = torch.cat([index[self._share] for _, index in islice(order, count)])
         x, y, lengths = train.batch(index)
         if self._device.type != "cpu":
             x, y, lengths = move(x, self._device), move(y, self._device), None if lengths is None else lengths.cpu()
@@ -118,6 +127,22 @@ class Draws:
             return Batch(x, y)
         lengths = [_lengths(batch, count) for batch in drawn]
         return Batch(x, y, torch.stack([lengths[k] for k in self._taken], 1))
+
+
+def shared(batch: Batch, share: slice, steps_have_targets: bool) -> Batch:
+    """Some of the sequences of a batch.
+
+    Args:
+        batch: as ``Draws.take`` gives it.
+        share: which.
+        steps_have_targets: whether ``batch.y`` has a target for every step.
+
+    Returns:
+        Copies.
+    """
+    y = batch.y[:, :, share] if steps_have_targets else batch.y[:, share]
+    lengths = None if batch.lengths is None else batch.lengths[:, share]
+    return Batch(batch.x[..., share, :].contiguous(), y.contiguous(), lengths)
 
 
 def _padded(v: Tensor, steps: int) -> Tensor:

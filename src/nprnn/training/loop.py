@@ -16,10 +16,11 @@ from nprnn.models import SequenceModel
 from nprnn.runs import Run
 from nprnn.tasks.base import Batch, TaskData
 from nprnn.training.config import TrainConfig
-from nprnn.training.draws import Draws, Place, dropout_factors
+from nprnn.training.draws import ALL, Draws, Place, dropout_factors, shared
 from nprnn.training.machine import environment, note_environment
 from nprnn.training.members import Member, Outcome, check_together, data_on, start_model
 from nprnn.training.optimizers import StackedClip, StackedOptimizer
+from nprnn.training.partners import ALONE, Lost, Partners, Word
 from nprnn.training.readout import StackedLosses
 from nprnn.training.seats import Seat, no_way_on
 from nprnn.training.stacked import StackedModels, kind
@@ -54,6 +55,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     listener: Listener | None = None,
     device: str | torch.device = "cpu",
+    partners: Partners = ALONE,
 ) -> SequenceModel:
     """Train from the run's last checkpoint, or from the start, to the end of the schedule.
 
@@ -69,18 +71,24 @@ def train(
         listener: told of updates and evaluations.
         device: where to compute: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. It is no setting: the start, the data and their
             order are the same, and a run may go on elsewhere.
+        partners: the processes that train this network together, as ``joined`` gives them, each of which calls this
+            with a run under ``partners.folder``. ``config.batch`` is what they have together, ``stop`` of any stops
+            all, and numbers differ from those of one process by rounding.
 
     Returns:
         The trained model, on the device.
 
     Raises:
-        ConfigError: settings that do not go with the data, a ``stop_after`` below 1, or no such device.
+        ConfigError: settings that do not go with the data, a ``stop_after`` below 1, no such device, or partners that
+            differ in what they train.
         NonFiniteError: the loss or the gradient became NaN or infinite; the last checkpoint is from before.
-        RunError: the run folder is damaged, in use, or cannot be written.
+        RunError: the run folder is damaged, in use, or cannot be written; or a partner has ended.
 
     Source: sections 3 and 4.
     """
-    with _Training([Member(config, data, run)], stop_after, listener, device) as training:
+    with partners.in_step():
+        entered = _Training([Member(config, data, run)], stop_after, listener, device, partners)
+    with entered as training:
         models = [seat.model for seat in training.seats]
         (outcome,) = training.finish(stop)
     if outcome.state == "diverged":
@@ -133,12 +141,14 @@ class _Training:
         stop_after: int | None,
         listener: Listener | None,
         device: str | torch.device,
+        partners: Partners = ALONE,
     ) -> None:
         check_together(members)
         if stop_after is not None and stop_after < 1:
             raise ConfigError(f"stop_after must be at least 1, got {stop_after}")
         self.members = members
         self.seats: list[Seat] = []
+        self._partners, self._share = partners, partners.share(members[0].config.batch)
         self._device = find_device(device)
         self._elsewhere = self._device.type != "cpu"
         self._stop_after = stop_after
@@ -160,17 +170,19 @@ class _Training:
 
     def _begin(self, locks: ExitStack) -> None:
         kept: dict[int, dict[str, Tensor] | None] = {}
-        env = environment(self._device)
+        env = environment(self._device, self._partners.world)
+        self._agree(env)
         for number, (member, data) in enumerate(zip(self.members, data_on(self.members, self._device), strict=True)):
             config = member.config
             last = config.updates if self._stop_after is None else min(config.updates, self._stop_after)
             seat = Seat(number, member._replace(data=data), start_model(config, data).to(self._device), last)
             with self._own(seat):
-                locks.enter_context(member.run.lock())
+                locks.enter_context(self._partners.hold(member.run))
                 kept[number] = seat.restore()
                 if seat.done < last:
                     note_environment(member.run, env, seat.done)
                 self.seats.append(seat)
+        self._partners.settle([outcome.message for outcome in self._ended.values()])
         # Those that run in one call stand together.
         self.seats.sort(key=lambda seat: kind(seat.model))
         self._leave()
@@ -187,6 +199,13 @@ class _Training:
                     except ValueError as error:
                         raise no_way_on(seat.member.run, error) from error
         self._seat()
+
+    def _agree(self, env: dict[str, Any]) -> None:
+        for member in self.members:
+            facts = {name: env[name] for name in ("nprnn", "torch")} | {"device": self._device.type}
+            facts |= {name: value for name, value in member.run.config.items() if name != "data"}
+            facts |= {"the fingerprint of the data": member.data.fingerprint, "stop_after": self._stop_after}
+            self._partners.agree(facts)
 
     def finish(self, stop: Callable[[], bool]) -> list[Outcome]:
         """Train until every member has ended or ``stop`` says so."""
@@ -210,23 +229,34 @@ class _Training:
         lr = self._models.parameters.new_tensor([[s.member.config.lr_at(s.done)] for s in self.seats])
         unseen: list[tuple[Tensor, Tensor]] = []
         began = looked = time.perf_counter()
+
+        def wish() -> Word:
+            return Word(stop(), time.perf_counter() - looked > _LOOK_EVERY)
+
         for number, batch in enumerate(self._draws.take(updates), start=1):
             dropout = self._dropout(batch, len(unseen))
+            if self._cut != ALL:
+                batch = shared(batch, self._cut, self._steps_have_targets)
             if self._elsewhere:
                 batch = batch.to(self._device)
             outputs = self._models(batch.x, batch.lengths, at=self._at, truncate=self._truncate, dropout=dropout)
-            loss = self._losses(outputs, batch)
+            loss = self._partners.weigh(self._losses(outputs, batch), self._losses, batch)
             gradients = self._models.differentiate(loss)
+            try:
+                loss, ask = self._partners.join(gradients, loss.detach(), wish)
+            except Lost as error:
+                self._lose(unseen, error)
+                break
             norms, factors = self._clip(gradients)
             self._optimizer.step(gradients, lr, factors)
-            unseen.append((loss.detach(), norms))
+            unseen.append((loss, norms))
 
-            self._stopping = stop()
+            word = ask()
+            self._stopping = word.stop
             over = self._stopping or number == updates
-            now = time.perf_counter()
-            if over or now - looked > _LOOK_EVERY or len(unseen) >= _MOST_UNSEEN:
+            if over or word.look or len(unseen) >= _MOST_UNSEEN:
                 self._look(unseen)
-                unseen, looked = [], now
+                unseen, looked = [], time.perf_counter()
             if over or self._ended:
                 break
         self._seconds += time.perf_counter() - began
@@ -239,6 +269,19 @@ class _Training:
                 seat.note(seat_losses, norms)
                 if self._listener:
                     self._listener.on_updates(seat.number, seat.done, seat_losses)
+
+    def _lose(self, unseen: Sequence[tuple[Tensor, Tensor]], error: Lost) -> None:
+        """Keep what was reached before the partners were lost."""
+        if self._elsewhere:
+            # What they take part in on a device may never end.
+            raise error
+        if unseen:
+            self._look(unseen)
+        for row, seat in enumerate(self.seats):
+            if seat.number not in self._ended:
+                with self._own(seat):
+                    seat.checkpoint(self._optimizer.member(row))
+                    raise RunError(f"{error}; the checkpoint of update {seat.done} is kept")
 
     def _evaluate(self, stop: Callable[[], bool]) -> None:
         """Evaluate whoever is due, one after the other; asked to stop, the others stay due."""
@@ -287,8 +330,12 @@ class _Training:
         data = self.seats[0].member.data
         self._at, self._truncate = self.seats[0].at, configs[0].truncate
         self._clip = StackedClip(configs, self._models.parameters)
+        self._steps_have_targets = data.steps_have_targets
         places = [Place(seat.member.config, seat.member.data.train, seat.done) for seat in self.seats]
-        self._draws = Draws(places, data.steps_have_targets, self._device)
+        # Dropout of each step is drawn for as many steps as the longest sequence of the joint batch has.
+        whole = self._at == "each" and any(config.dropout for config in configs)
+        drawn, self._cut = (ALL, self._share) if whole else (self._share, ALL)
+        self._draws = Draws(places, data.steps_have_targets, self._device, drawn)
         objectives = [seat.member.data.objective for seat in self.seats]
         self._losses = StackedLosses(objectives, self._at, data.steps_have_targets, self._device)
 
@@ -296,4 +343,5 @@ class _Training:
         if not any(seat.member.config.dropout for seat in self.seats):
             return None
         done = [(seat.member.config, seat.done + ahead) for seat in self.seats]
-        return move(dropout_factors(done, batch, for_each_step=self._at == "each"), self._device)
+        factors = dropout_factors(done, batch, for_each_step=self._at == "each")
+        return move(factors[..., self._share, :], self._device)

@@ -23,15 +23,18 @@ from nprnn.ops.backends import REFERENCE, TRITON, kernel
 from nprnn.runs import Run
 
 # With these equal, numbers are equal to the last bit.
-_NUMBERS_DEPEND_ON = ("torch", "device", "cuda", "kernel", "threads")
+_NUMBERS_DEPEND_ON = ("torch", "device", "cuda", "kernel", "threads", "processes")
+# What notes from before there was a choice leave out.
+_BEFORE = {"device": "cpu", "processes": 1}
 _CONTINUED = "continued"
 
 
-def environment(device: torch.device = CPU) -> dict[str, Any]:
-    """What a result may depend on beyond its settings: versions, processor, device, kernel, threads.
+def environment(device: torch.device = CPU, processes: int = 1) -> dict[str, Any]:
+    """What a result may depend on beyond its settings: versions, processor, device, kernel, threads, processes.
 
     Args:
         device: where it is computed.
+        processes: how many share a batch.
 
     Returns:
         JSON values.
@@ -50,6 +53,7 @@ def environment(device: torch.device = CPU) -> dict[str, Any]:
         **about(device),
         "kernel": kernel_on(device),
         "threads": torch.get_num_threads(),
+        "processes": processes,
     }
 
 
@@ -70,7 +74,7 @@ def note_environment(run: Run, now: Mapping[str, Any], done: int) -> None:
     env = run.env()
     earlier = env.get(_CONTINUED)
     earlier = [entry for entry in earlier if isinstance(entry, dict)] if isinstance(earlier, list) else []
-    known = {"device": "cpu", **env}
+    known = {**_BEFORE, **env}
     for entry in earlier:
         known |= entry
     if all(known.get(name) == now.get(name) for name in _NUMBERS_DEPEND_ON):

@@ -11,7 +11,7 @@ from torch import Tensor
 from nprnn.devices import CPU, computing_on
 from nprnn.errors import ConfigError
 from nprnn.models import At, SequenceModel
-from nprnn.tasks.base import Batch, Loss, Objective, Split, TaskData
+from nprnn.tasks.base import Batch, CrossEntropy, Loss, Objective, Split, SquaredError, TaskData, _as_tensor
 from nprnn.training.config import TrainConfig
 
 # Sequences that are judged at once; fewer where inputs are wide, so that they take 128 MiB at most. On a device more:
@@ -55,10 +55,37 @@ def losses(outputs: Tensor, batch: Batch, at: At, loss: Loss, *, steps_have_targ
     """
     if at != "each":
         return loss(outputs, batch.y)
-    steps = outputs.shape[1]
-    y = batch.y if steps_have_targets else _for_each(batch.y, steps, 1)
-    alive = None if batch.lengths is None else live(batch.lengths, steps).flatten(1, 2)
-    return loss(outputs.flatten(1, 2), y.flatten(1, 2), alive)
+    y, alive = _of_steps(batch, outputs.shape[1], steps_have_targets)
+    return loss(outputs.flatten(1, 2), y, alive)
+
+
+def weight(batch: Batch, at: At, loss: Loss, *, steps_have_targets: bool) -> Tensor:
+    """What ``losses`` divides by: the weights of the rows of each member, summed.
+
+    Args:
+        batch: as for ``losses``.
+        at: likewise.
+        loss: likewise.
+        steps_have_targets: likewise.
+
+    Returns:
+        [E].
+
+    Raises:
+        ConfigError: a loss that is none of ``nprnn.tasks.base``.
+    """
+    y, alive = batch.y, None
+    if at == "each":
+        y, alive = _of_steps(batch, batch.x.shape[-3], steps_have_targets)
+    if isinstance(loss, CrossEntropy) and loss.class_weights is not None:
+        each = _as_tensor(loss.class_weights, batch.x.dtype, y.device)[y]
+        return (each if alive is None else each * alive).sum(1)
+    if not isinstance(loss, (CrossEntropy, SquaredError)):
+        raise ConfigError(
+            f"{type(loss).__name__} does not tell what its rows weigh, so a batch of it cannot be shared by processes; "
+            "make it a SquaredError or CrossEntropy of nprnn.tasks.base, or train in one process"
+        )
+    return batch.x.new_full((len(y),), y.shape[1]) if alive is None else alive.sum(1).to(batch.x.dtype)
 
 
 class StackedLosses:
@@ -98,10 +125,26 @@ class StackedLosses:
             found.append(losses(part, own, self._at, loss, steps_have_targets=self._steps_have_targets))
         return torch.cat(found).index_select(0, self._back)
 
+    def weight(self, batch: Batch) -> Tensor:
+        """As ``weight``."""
+        found = []
+        for loss, rows in self._shares:
+            lengths = None if batch.lengths is None else batch.lengths.index_select(0, rows)
+            own = Batch(batch.x, batch.y.index_select(0, rows), lengths)
+            found.append(weight(own, self._at, loss, steps_have_targets=self._steps_have_targets))
+        return torch.cat(found).index_select(0, self._back)
+
 
 def live(lengths: Tensor, steps: int) -> Tensor:
     """Which steps are within a sequence: booleans [..., T, B] from lengths [..., B]."""
     return torch.arange(steps, device=lengths.device)[:, None] < lengths.unsqueeze(-2)
+
+
+def _of_steps(batch: Batch, steps: int, steps_have_targets: bool) -> tuple[Tensor, Tensor | None]:
+    """Targets [E, T * B, ...] of the steps of each member's batch, and which are live, None where all are."""
+    y = batch.y if steps_have_targets else _for_each(batch.y, steps, 1)
+    alive = None if batch.lengths is None else live(batch.lengths, steps).flatten(1, 2)
+    return y.flatten(1, 2), alive
 
 
 def _for_each(y: Tensor, steps: int, axis: int) -> Tensor:
