@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from nprnn.ops import use_kernel
-from nprnn.tasks.base import _as_tensor
+from nprnn.tasks.base import as_tensor
 
 CUDA = torch.device("cuda", 0)
 NAME = "a pretended device"
@@ -56,7 +56,7 @@ class Pretended(TorchFunctionMode):
 
     def __enter__(self) -> Pretended:
         # What is kept for a device was of another one.
-        _as_tensor.cache_clear()
+        as_tensor.cache_clear()
         self._below.__enter__()
         super().__enter__()
         return self
@@ -64,7 +64,7 @@ class Pretended(TorchFunctionMode):
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
         self._below.__exit__(*error)
-        _as_tensor.cache_clear()
+        as_tensor.cache_clear()
 
     def holds(self, v: Tensor) -> bool:
         """Whether a tensor is on the device."""

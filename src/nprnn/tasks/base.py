@@ -88,13 +88,22 @@ class CrossEntropy:
         loss = functional.cross_entropy(output.flatten(0, -2), y.flatten(), reduction="none").view(y.shape)
         if self.class_weights is None:
             return loss.mean(-1) if live is None else _mean(loss, live.to(loss))
-        weights = _as_tensor(self.class_weights, loss.dtype, loss.device)[y]
+        weights = as_tensor(self.class_weights, loss.dtype, loss.device)[y]
         return _mean(loss, weights if live is None else weights * live)
 
 
 @functools.lru_cache(maxsize=16)
-def _as_tensor(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Made once: a device would have to be waited for at every update."""
+def as_tensor(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers as a tensor, made once: a device would have to be waited for at every update.
+
+    Args:
+        numbers: the numbers.
+        dtype: of the tensor.
+        device: where it is wanted.
+
+    Returns:
+        The one tensor of them; do not change it.
+    """
     # Autograd keeps it, whoever asked first.
     with torch.inference_mode(False):
         return torch.tensor(numbers, dtype=dtype, device=device)

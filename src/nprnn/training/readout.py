@@ -11,7 +11,7 @@ from torch import Tensor
 from nprnn.devices import CPU, computing_on
 from nprnn.errors import ConfigError
 from nprnn.models import At, SequenceModel
-from nprnn.tasks.base import Batch, CrossEntropy, Loss, Objective, Split, SquaredError, TaskData, _as_tensor
+from nprnn.tasks.base import Batch, CrossEntropy, Loss, Objective, Split, SquaredError, TaskData, as_tensor
 from nprnn.training.config import TrainConfig
 
 # Sequences that are judged at once; fewer where inputs are wide, so that they take 128 MiB at most. On a device more:
@@ -78,7 +78,7 @@ def weight(batch: Batch, at: At, loss: Loss, *, steps_have_targets: bool) -> Ten
     if at == "each":
         y, alive = _of_steps(batch, batch.x.shape[-3], steps_have_targets)
     if isinstance(loss, CrossEntropy) and loss.class_weights is not None:
-        each = _as_tensor(loss.class_weights, batch.x.dtype, y.device)[y]
+        each = as_tensor(loss.class_weights, batch.x.dtype, y.device)[y]
         return (each if alive is None else each * alive).sum(1)
     if not isinstance(loss, (CrossEntropy, SquaredError)):
         raise ConfigError(
