@@ -66,4 +66,5 @@ def test_a_wheel_is_built_with_and_without_a_compiler(
     assert {path.suffix for path in map(Path, files)} >= {".py", ".toml", ".html", ".css", ".js"}
     assert files <= set(names), files - set(names)
     assert any(name.startswith("nprnn/_native") and name.endswith(".so") for name in names) is compiler
-    assert wheel.stat().st_size < 1_000_000
+    # The kernels are half of it; a record or a picture that slips in would be seen.
+    assert wheel.stat().st_size < 1_500_000
