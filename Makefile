@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint readme gpu clean
+.PHONY: demo test test-all lint readme docs gpu clean
 
 # The CPU build of torch is pinned and installed first: a plain `torch` would pull gigabytes of CUDA.
 # An editable install sees new files, but not new packages: those install again.
@@ -18,7 +18,11 @@ $(VENV)/.tested: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.rivals: $(VENV)/.tested
-	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[test,bench,browser,triton,onnx,mobile,ray,wrappers]'
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[test,bench,browser,triton,onnx,mobile,ray,wrappers,docs]'
+	touch $@
+
+$(VENV)/.documented: $(VENV)/.installed
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[docs]'
 	touch $@
 
 # Trains np-RNN and IRNN on the addition problem (no download) and leaves demo/report.html to open.
@@ -58,5 +62,10 @@ gpu:
 readme: $(VENV)/.installed
 	$(BIN)/python -m nprnn.reporting.summary README.md results docs/reproduction.md
 
+# The documentation as a site: open site/index.html, with a server or without. Any warning is an error.
+docs: $(VENV)/.documented
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html"
+
 clean:
-	rm -rf $(VENV) build demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build demo site .mypy_cache .ruff_cache .pytest_cache

@@ -65,7 +65,7 @@ def rnn(
         reverse: run from the last step (of each sequence) to the first.
         linear_units: f is the identity on the first so many units (almost-linear RNNs).
         save: ``"all"`` keeps every state for the backward pass; ``"sqrt"`` keeps about √T and computes the others
-        again.
+            again.
 
     Returns:
         ``y`` [T, B, H] and the last state ``h_n`` [B, H], both with a leading E if any argument has one.
