@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nprnn.tasks import sequence_csv
+from nprnn.tasks import csv_rows, sequence_csv
 from nprnn.tasks.sequence_files import read_inputs
 from nprnn.tasks.sequences import Sequences
 from sequence_makers import fault, folder, save, sets
@@ -99,6 +99,16 @@ def test_index_refused(tmp_path: Path, index: str, words: list[str]) -> None:
     assert str(place) in message
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize("row", ["1," * 60, "1" * 120, '"\n",' * 40], ids=["cells", "a cell", "lines"])
+def test_a_row_is_read_only_so_far(row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "MAX_ROW", 100)
+    path = tmp_path / "a.csv"
+    path.write_text("1,2\n" * 60)
+    assert len(read_inputs(path).sequences[0]) == 60, "the bound is a row's"
+    path.write_text(f"1,2\n{row}1\n")
+    assert "a row of more than 100 characters" in fault(lambda: read_inputs(path))
 
 
 def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:

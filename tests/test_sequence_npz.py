@@ -122,6 +122,11 @@ def npy(header: str, data: bytes = b"", version: bytes = b"\1\0") -> bytes:
         (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -1)}", b"1" * 8), "damaged"),
         (npy("{'descr': '<f8', 'shape': (1,)}", b"1" * 8), "damaged"),
         (npy("__import__('os')", b"1" * 8), "damaged"),
+        (npy("{'descr': '<f8', 'shape': ((((("), "its header is damaged"),
+        (npy("(" * 60_000), "its header is damaged"),
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (0, 1" + "0" * 40 + ")}"), "damaged"),
+        (npy("{'descr': '<U1', 'fortran_order': False, 'shape': (1,)}", b"\xff" * 4), "no Unicode"),
+        (npy("{'descr': '>U1', 'fortran_order': False, 'shape': (1,)}", b"\0\0\xd8\0"), "no Unicode"),
         (npy("{}", version=b"\3\0"), "NPY version (3, 0)"),
         (b"", "damaged"),
         (b"\x93NUMPY\1", "damaged"),
@@ -135,6 +140,15 @@ def test_headers_that_lie(tmp_path: Path, content: bytes, words: str) -> None:
     message = fault(lambda: read_inputs(path))
     assert words in message
     assert str(path) in message
+
+
+@pytest.mark.parametrize("text", ["é", "\U0010ffff", "", "a\0b", "\ue000\ud7ff"])
+@pytest.mark.parametrize("order", "<>")
+def test_text_of_either_order_is_read(text: str, order: str, tmp_path: Path) -> None:
+    y = np.array([text, "plain"] * 2).astype(f"{order}U5")
+    path = save(tmp_path / "d.npz", x=X, y=y, split=["train", "train", "test", "test"])
+    data = Sequences(data=path, valid_fraction=0).load(0)
+    assert data.class_names == tuple(sorted([text, "plain"]))
 
 
 def test_a_bomb_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -469,6 +470,19 @@ def resave(path: Path, **changed: Any) -> None:
     np.savez(path, **{k: v for k, v in {**arrays, **changed}.items() if v is not None})
 
 
+def spoil_member(path: Path, content: bytes) -> None:
+    """Put something else in the place of an array."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("q.npy", content)
+
+
+def spoil_list(path: Path, place: int, byte: bytes) -> None:
+    """Change a byte of the first entry of an archive's list of members."""
+    content = path.read_bytes()
+    at = content.index(b"PK\1\2") + place
+    path.write_bytes(content[:at] + byte + content[at + 1 :])
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -485,6 +499,11 @@ def resave(path: Path, **changed: Any) -> None:
         (lambda d: resave(d / "Archery.npz", xmax=np.nan), "xmax in float16's range"),
         (lambda d: resave(d / "Archery.npz", name=["x"] * 4), "row 0 is not v_Archery_g01_c01"),
         (lambda d: resave(d / "Archery.npz", name=np.array([{}] * 4)), "cannot be read"),
+        (lambda d: spoil_member(d / "Archery.npz", b"no array"), "Archery.npz cannot be read"),
+        (lambda d: spoil_member(d / "Archery.npz", b"\x93NUMPY\1\0\5\0((((("), "its header is damaged"),
+        (lambda d: spoil_list(d / "Archery.npz", 6, b"\xff"), "zip file version"),
+        (lambda d: spoil_list(d / "Archery.npz", 10, b"\x08"), "Archery.npz cannot be read"),
+        (lambda d: resave(d / "Archery.npz", xmax=np.ones(3)), "Archery.npz cannot be read"),
         (lambda d: (d / "index.csv").unlink(), "cannot read"),
         (lambda d: (d / "index.csv").write_text("clip,class\n"), "lacks the column 'row'"),
         (lambda d: (d / "index.csv").write_text("class,clip,row,group\n"), "names no clips"),
@@ -492,6 +511,7 @@ def resave(path: Path, **changed: Any) -> None:
         (lambda d: (d / "index.csv").write_text("class,clip,row,group\nArchery,a,zero,1\n"), "not an index"),
         (lambda d: (d / "index.csv").write_text("class,clip,row,group\nArchery,a\n"), "not an index"),
         (lambda d: (d / "index.csv").write_bytes(b"\xff\xfe\x00"), "not an index"),
+        (lambda d: (d / "index.csv").write_text("class,clip,row,group" + "," * (1 << 23)), "a row of more than"),
     ],
 )
 def test_damaged_sources_are_named(tmp_path: Path, spoil: Any, words: str) -> None:

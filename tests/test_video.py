@@ -26,7 +26,7 @@ from nprnn.cli.features import command_features
 from nprnn.errors import DataError, NprnnError
 from nprnn.feature_store import FeatureStore
 from nprnn.reporting import extracting
-from nprnn.video import PREPROCESSING, BackboneConfig, Picking, Preprocess, find_clips, width_of
+from nprnn.video import PREPROCESSING, BackboneConfig, Picking, Preprocess, find_clips, splits, width_of
 from nprnn.video.decode import Video
 from nprnn.video.splits import Lists
 
@@ -440,6 +440,13 @@ def test_lists_refused(tmp_path: Path, files: dict[str, str], words: list[str]) 
     message = fault(lambda: find_clips(videos, lists))
     for word in words:
         assert word in message
+
+
+def test_a_list_is_no_larger_than_lists_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "trainlist01.txt").write_text("A/v_A_g01_c01.avi 1\n")
+    assert Lists.read(tmp_path).example == "A/v_A_g01_c01.avi"
+    monkeypatch.setattr(splits, "MAX_BYTES", 10)
+    assert "over the limit of 10" in fault(lambda: Lists.read(tmp_path))
 
 
 def test_folders_refused(tmp_path: Path) -> None:

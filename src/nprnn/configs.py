@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -29,11 +30,23 @@ def as_record(config: Any, *, locations: bool = False) -> dict[str, Any]:
     }
 
 
+def check_range(config: Any) -> None:
+    """See that whole numbers are no larger than tensors and files count.
+
+    Raises:
+        ConfigError: one takes more than 64 bits.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ConfigError(f"{field.name} must be a whole number of 64 bits, got one of {value.bit_length()}")
+
+
 def from_record(kind: type[Config], record: Mapping[str, Any]) -> Config:
     """The dataclass that ``as_record`` described.
 
     Raises:
-        ConfigError: an unknown key (the nearest right one is named), or a value of the wrong type.
+        ConfigError: an unknown key (the nearest right one is named), a value of the wrong type, or a missing one.
     """
     hints = typing.get_type_hints(kind)
     values = {}
@@ -41,6 +54,9 @@ def from_record(kind: type[Config], record: Mapping[str, Any]) -> Config:
         if key not in hints:
             raise unknown("setting", key, hints)
         values[key] = _typed(key, value, hints[key])
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if field.name not in values and field.default is field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"setting {field.name!r} is missing")
     return kind(**values)
 
 
@@ -61,7 +77,8 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
         if origin is Path and isinstance(value, str):
             return Path(value)
         if origin is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
+            with contextlib.suppress(OverflowError):
+                return float(value)
         if isinstance(origin, type) and origin is not tuple and type(value) is origin:
             return value
     raise ConfigError(f"setting {key!r} must be {hint}, got {value!r}")

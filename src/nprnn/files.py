@@ -1,12 +1,18 @@
-"""Writing files so that a kill or a full disk at any moment leaves the old file or the new one, never half of one."""
+"""Writing files so that a kill or a full disk at any moment leaves the old file or the new one, never half of one; and
+the texts of settings and records, JSON and TOML, which may be a stranger's.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+import re
 import tempfile
+import tomllib
 from pathlib import Path
+from typing import Any
 
 # What asking for a lock says on a file system that has none, as some of clusters.
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
@@ -56,3 +62,36 @@ def keep_copy(path: Path, copy: Path) -> None:
         # Where both are links to one file already, as after a kill at this place, replacing does nothing.
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether a name is one of a file or folder inside another, on any system: no path, and not that folder itself."""
+    return isinstance(name, str) and name.strip() not in ("", ".", "..") and not re.search(r"[/\\:\x00]", name)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: no JSON, or nested so deeply that nobody meant it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        ValueError: no TOML, nested so deeply that nobody meant it, or with a whole number of more digits than Python
+            writes out.
+    """
+    try:
+        found = tomllib.loads(text)
+        # A number in base 16 is read however long it is, and then no message could show it.
+        str(found)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+    return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nprnn.errors import DataError
-from nprnn.files import write_atomically
+from nprnn.files import parse_json, write_atomically
 from nprnn.ops import backend_status
 from nprnn.training import environment
 
@@ -89,7 +89,7 @@ def read_record(path: Path) -> dict[str, Any]:
         DataError: not a record of this format.
     """
     try:
-        record = json.loads(path.read_text())
+        record = parse_json(path.read_text())
         known = record["format"] == FORMAT and isinstance(record["kind"], str)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a record of a measurement: {error!r}") from error

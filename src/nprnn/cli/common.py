@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -24,6 +28,20 @@ WhichCheckpoint = Annotated[
 OnDevice = Annotated[
     str, tyro.conf.arg(help="Where to compute: cpu, cuda or cuda:N. A run may begin on one and go on on another.")
 ]
+
+
+@contextlib.contextmanager
+def any_text() -> Iterator[None]:
+    """In here any text can be printed, names of files that are no Unicode among it: signs that cannot, as numbers."""
+    out = sys.stdout
+    if not isinstance(out, io.TextIOWrapper) or out.errors != "strict":
+        yield
+        return
+    out.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        out.reconfigure(errors="strict")
 
 
 def parse(kind: type[Options], words: list[str], prog: str, about: str | None, default: Any = None) -> Options:

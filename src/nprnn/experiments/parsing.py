@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 from nprnn.configs import from_record
 from nprnn.errors import ConfigError
+from nprnn.files import parse_toml
 
 E = TypeVar("E")
 
@@ -26,8 +26,8 @@ def parse(key: str, text: str, kinds: Mapping[str, Callable[[str, dict[str, Any]
         ConfigError: no TOML, a kind that is not among them, or what its kind refuses.
     """
     try:
-        found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        found = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{key}.toml is not TOML: {error}") from error
     try:
         kind = found.pop("kind", None)
@@ -36,6 +36,32 @@ def parse(key: str, text: str, kinds: Mapping[str, Callable[[str, dict[str, Any]
         return kinds[kind](key, found, text)
     except ConfigError as error:
         raise ConfigError(f"{key}.toml: {error}") from error
+
+
+def taken(found: dict[str, Any], *names: str) -> list[dict[str, Any]]:
+    """The tables of those names, taken out; an empty one where there is none.
+
+    Raises:
+        ConfigError: one is no table.
+    """
+    tables = [found.pop(name, {}) for name in names]
+    for name, table in zip(names, tables, strict=True):
+        if not isinstance(table, dict):
+            raise ConfigError(f"{name} must be a table, under [{name}]; got {table!r}")
+    return tables
+
+
+def all_taken(found: dict[str, Any], *names: str) -> list[list[Any]]:
+    """The lists of tables of those names, taken out; an empty one where there is none.
+
+    Raises:
+        ConfigError: one is no list; what is in it is left for ``filled`` to refuse.
+    """
+    lists = [found.pop(name, []) for name in names]
+    for name, entries in zip(names, lists, strict=True):
+        if not isinstance(entries, list):
+            raise ConfigError(f"{name} must be tables, each under [[{name}]]; got {entries!r}")
+    return lists
 
 
 def filled(kind: type[Any], found: Any) -> Any:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nprnn.errors import ConfigError, unknown
-from nprnn.experiments.parsing import filled, parse
+from nprnn.experiments.parsing import all_taken, filled, parse, taken
 from nprnn.experiments.sweeps import sweep_of
+from nprnn.files import is_plain_name
 from nprnn.models import MODELS
 from nprnn.sweep import SweepFile
 
@@ -215,15 +216,14 @@ def experiment_from(key: str, found: dict[str, Any], text: str) -> Experiment:
     Raises:
         ConfigError: an unknown key, a value of the wrong kind, or names that do not fit one another.
     """
-    paper: dict[str, Any] = dict(found.pop("paper", {}))
+    paper, settings, grid = taken(found, "paper", "settings", "grid")
     source, paper_on = (str(paper.pop(name, "")) for name in ("source", "on"))
-    parts = {name: found.pop(name, {}) for name in ("settings", "grid")}
-    arms, claims = (found.pop(name, []) for name in ("arms", "claims"))
+    arms, claims = all_taken(found, "arms", "claims")
     experiment = Experiment(
         key=key,
         **filled(_Plain, found).__dict__,
-        settings=parts["settings"],
-        grid=parts["grid"],
+        settings=settings,
+        grid=grid,
         arms=tuple(filled(Arm, arm) for arm in arms),
         claims=tuple(filled(Claim, claim) for claim in claims),
         source=source,
@@ -254,6 +254,9 @@ def _check_names(experiment: Experiment) -> None:
     for name in used:
         if name not in arms:
             raise unknown("arm", name, arms)
+    for name in arms:
+        if not is_plain_name(name):
+            raise ConfigError(f"an arm's name is that of the folder of its runs, and {name!r} is none; choose another")
     if not experiment.grid or any(not isinstance(values, list) or not values for values in experiment.grid.values()):
         raise ConfigError("an experiment needs a [grid] of settings, each with a list of values")
     if not experiment.choose_by or len(set(arms)) < len(arms):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from nprnn.errors import RunError
-from nprnn.files import write_atomically
+from nprnn.files import parse_json, write_atomically
 
 RECORD = "record.json"
 R = TypeVar("R")
@@ -87,7 +87,7 @@ def load(folder: Path, kind: str, version: int, lists: Mapping[str, Entries], bu
     """
     path = folder / RECORD
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
         if content.pop("format") != version or content.pop("kind") != kind:
             raise RunError(f"{path} is not a {kind} record of format {version}, which this version of nprnn reads")
         for name, entries in lists.items():

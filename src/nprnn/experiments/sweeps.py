@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nprnn.errors import ConfigError
 from nprnn.sweep import SweepFile, parse_sweep
 
 
@@ -42,5 +43,22 @@ def sweep_of(
 
 
 def _pairs(found: Mapping[str, Any]) -> list[str]:
-    """TOML of plain values; JSON spells them alike."""
-    return [f"{name} = {json.dumps(value)}" for name, value in found.items()]
+    return [f"{_toml(name, name)} = {_toml(name, value)}" for name, value in found.items()]
+
+
+def _toml(name: str, value: Any) -> str:
+    """TOML of a plain value.
+
+    Raises:
+        ConfigError: it is none, such as a table or a date.
+    """
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_toml(name, one) for one in value)}]"
+    if isinstance(value, str):
+        # JSON's text is TOML's but for this sign, and for what lies beyond 16 bits, which it would write in two halves.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    raise ConfigError(f"setting {name!r} must be a number, a text, true or false, or a list, got {value!r}")

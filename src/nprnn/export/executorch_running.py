@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from nprnn.errors import InputError, RunError
 from nprnn.export.executorch_lowering import EXTRA, quietly
+from nprnn.files import parse_json
 from nprnn.optional import needed
 
 # The method that tells what a program is.
@@ -39,7 +39,7 @@ class Program:
             raise RunError(f"cannot read {path}: {error.strerror or error}") from error
         try:
             self._program = runtime.Runtime.get().load_program(content)
-            self.about: dict[str, Any] = json.loads(self._program.load_method(TOLD).execute(())[0])
+            self.about: dict[str, Any] = parse_json(self._program.load_method(TOLD).execute(())[0])
             self._forward: Callable[[Sequence[Tensor]], Sequence[Tensor]]
             self._forward = self._program.load_method("forward").execute
         except (RuntimeError, KeyError, ValueError) as error:

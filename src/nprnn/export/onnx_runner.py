@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from nprnn.errors import DataError, InputError
 from nprnn.export.onnx_graph import KEY
+from nprnn.files import parse_json
 from nprnn.optional import needed
 from nprnn.training.readout import live
 
@@ -61,9 +61,9 @@ class OnnxNetwork:
                 "something else; export it anew"
             )
         try:
-            facts = json.loads(metadata[KEY])
+            facts = parse_json(metadata[KEY])
             self.mode, self.at = str(facts["mode"]), str(facts["at"])
-            names = json.loads(metadata.get("class_names", "null"))
+            names = parse_json(metadata.get("class_names", "null"))
             self.class_names: tuple[str, ...] | None = None if names is None else tuple(names)
             self._state = "initial_h" if self.mode == "sequence" else "h"
             values = (*self.session.get_inputs(), *self.session.get_overridable_initializers())

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nprnn.errors import DataError
+from nprnn.files import parse_json
 
 SIDES = ("train", "valid", "test")
 SUFFIX = ".safetensors"
@@ -87,7 +88,7 @@ def read_header(path: Path, width: int) -> Header:
 
     try:
         with safe_open(path, framework="numpy") as file:
-            facts = json.loads((file.metadata() or {})["nprnn"])
+            facts = parse_json((file.metadata() or {})["nprnn"])
             names, part = list(file.keys()), file.get_slice("features")
             found = f"{names} {part.get_dtype()} {part.get_shape()}"
         if facts.pop("seal") != seal(facts):
@@ -98,7 +99,7 @@ def read_header(path: Path, width: int) -> Header:
         if path.name != file_name(row.name):
             raise ValueError(f"it holds {row.name!r}, which belongs in {file_name(row.name)}")
         return Header(row, str(facts["features"]))
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OSError, RecursionError) as error:
         raise damaged(path, error) from error
 
 

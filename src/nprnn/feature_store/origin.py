@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nprnn.errors import DataError
-from nprnn.files import write_atomically
+from nprnn.files import parse_json, write_atomically
 
 NAME = "origin.json"
 
@@ -38,7 +38,7 @@ def remember_origin(folder: Path, facts: Mapping[str, Any]) -> None:
 def recall_origin(folder: Path) -> dict[str, Any]:
     """The facts kept with a store; nothing where there are none, or none that can be read."""
     try:
-        facts = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        facts = parse_json((folder / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}

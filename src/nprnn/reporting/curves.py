@@ -96,7 +96,7 @@ def run_state(folder: Path) -> tuple[str, str, str, str]:
         value = f"{told(records[-1])[headline]:.4f}" if records else "–"
     except RunError as error:
         return f"damaged: {error}", "", "", ""
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         return f"damaged: config.json: {error!r}", "", "", ""
     blown = run.diverged()
     if blown is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 
 from nprnn.export import RECORD
 from nprnn.export.footprint import Size
+from nprnn.files import parse_json
 from nprnn.reporting.members import LeftOut, clean, is_number
 
 PRECISIONS = ("float32", "int8")
@@ -72,7 +72,7 @@ def read_exports(folder: Path) -> list[ExportRecord | LeftOut]:
 
 
 def _read(path: Path) -> ExportRecord:
-    record = json.loads(path.read_text())
+    record = parse_json(path.read_text())
     network, mode = record["network"], clean(record["mode"])
     if record["precision"] not in PRECISIONS:
         raise ValueError(f"precision is {record['precision']!r}")

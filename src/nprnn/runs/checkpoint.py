@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nprnn.errors import RunError
+from nprnn.files import parse_json
 
 
 class Checkpoint(NamedTuple):
@@ -42,12 +43,12 @@ def unpack(path: Path) -> Checkpoint:
 
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["nprnn"])
+            facts = parse_json((file.metadata() or {})["nprnn"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if facts.pop("checksum") != _checksum(tensors, facts):
             raise ValueError("its checksum does not fit its content")
         return Checkpoint(tensors, int(facts["update"]), facts["extra"])
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OSError, RecursionError) as error:
         raise RunError(f"{path} is damaged ({error})") from error
 
 

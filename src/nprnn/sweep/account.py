@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nprnn.files import write_atomically
+from nprnn.files import parse_json, write_atomically
 from nprnn.sweep.board import Board
 from nprnn.sweep.parts import Part
 
@@ -107,7 +107,7 @@ def read_account(folder: Path) -> dict[str, Any] | None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_bytes())
+        found = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get("format") == FORMAT else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nprnn.errors import ConfigError, unknown
+from nprnn.files import parse_toml
 from nprnn.models import find_model
 from nprnn.tasks import find_task
 from nprnn.training import Preset, TrainConfig, find_preset
@@ -102,9 +102,7 @@ def parse_sweep(path: Path, content: bytes) -> SweepFile:
         ConfigError: as ``read_sweep``.
     """
     try:
-        found = tomllib.loads(content.decode())
-    except RecursionError:
-        raise ConfigError(f"{path} is no sweep file: its values are nested too deeply") from None
+        found = parse_toml(content.decode())
     except ValueError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     try:

@@ -11,12 +11,15 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from nprnn.configs import check_range
 from nprnn.devices import move
 from nprnn.errors import ConfigError
 from nprnn.seeds import derive
 from nprnn.tasks.base import Batch, TaskData, regression
 
 Marks = Literal["uniform", "halves", "martens", "schmidt"]
+MOST_VALUES = 1 << 31
+"""The most values in the sequences of a set; they take 8 GiB."""
 
 
 def _between(low: int, high: int, n: int, generator: torch.Generator) -> Tensor:
@@ -105,6 +108,7 @@ class _MarkedTask:
     _answer: ClassVar[Callable[[Tensor], Tensor]]
 
     def __post_init__(self) -> None:
+        check_range(self)
         if self.marks not in MARKS:
             raise ConfigError(f"marks must be one of {', '.join(MARKS)}; got {self.marks!r}")
         shortest = MARKS[self.marks][1]
@@ -113,8 +117,14 @@ class _MarkedTask:
                 f"length must be at least {shortest} to hold two marks placed {self.marks!r}, got {self.length}"
             )
         for name, least in (("train_size", 1), ("valid_size", 0), ("test_size", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+            size = getattr(self, name)
+            if size < least:
+                raise ConfigError(f"{name} must be at least {least}, got {size}")
+            if size * self.length > MOST_VALUES:
+                raise ConfigError(
+                    f"{name} {size} times length {self.length} makes {size * self.length} values, over the limit of "
+                    f"{MOST_VALUES}; choose fewer or shorter sequences"
+                )
 
     def load(self, seed: int) -> TaskData:
         """Draw the training set of this seed, and the validation and test sets that all seeds share."""

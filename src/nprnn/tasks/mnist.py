@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nprnn.configs import LOCATION
+from nprnn.configs import LOCATION, check_range
 from nprnn.devices import move
 from nprnn.errors import ConfigError
 from nprnn.seeds import derive
@@ -69,6 +69,7 @@ class Mnist:
     download: bool = field(default=False, metadata=LOCATION)
 
     def __post_init__(self) -> None:
+        check_range(self)
         if self.valid_size < 0:
             raise ConfigError(f"valid_size must be at least 0, got {self.valid_size}")
         if self.download and self.data_dir is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from array import array
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nprnn.errors import DataError
+from nprnn.tasks.csv_rows import read_rows
 from nprnn.tasks.sequence_table import LARGEST, SequenceTable, refuse_unknown
 
 MAX_FILE_BYTES = 1 << 30
@@ -176,10 +176,4 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(line number, cells without surrounding blanks) of a CSV file; no cells for a blank line."""
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; a folder of sequences has an index.csv with a column 'file'")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, strict=True)
-            for row in reader:
-                yield reader.line_num, [cell.strip() for cell in row]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a CSV text file in UTF-8 ({error})") from error
+    yield from read_rows(path)

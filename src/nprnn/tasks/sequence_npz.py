@@ -1,14 +1,7 @@
-"""Reading sequences from one ``.npz`` file.
-
-Nothing is ever unpickled, and nothing a header claims is believed before it has been held against what is there.
-"""
+"""Reading sequences from one ``.npz`` file."""
 
 from __future__ import annotations
 
-import math
-import zipfile
-import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nprnn.errors import DataError
+from nprnn.tasks.npz import MAX_BYTES, names_in, read_arrays
 from nprnn.tasks.sequence_table import SequenceTable, refuse, refuse_unknown, to_float32
 
-MAX_BYTES = 4 << 30
-"""The most bytes that the arrays of one ``.npz`` may declare."""
 KEYS = ("x", "y", "lengths", "split", "group", "class_names", "name")
 
 _RAGGED = (
     "Save sequences of different lengths one after the other: "
     "np.savez(file, x=np.concatenate(sequences), lengths=[len(s) for s in sequences], y=...)."
 )
-_CHUNK = 1 << 20
 
 
 def read_npz(path: Path, labelled: bool, recording: bool) -> SequenceTable:
@@ -44,7 +35,9 @@ def read_npz(path: Path, labelled: bool, recording: bool) -> SequenceTable:
         DataError: A damaged file, unexpected arrays, or values that are not finite.
         OSError: It could not be read.
     """
-    arrays = _arrays(path, KEYS if labelled else ("x", "lengths", "name"))
+    for key in names_in(path, MAX_BYTES):
+        refuse_unknown(f"{path}: unknown array", key, KEYS)
+    arrays = read_arrays(path, KEYS if labelled else ("x", "lengths", "name"), MAX_BYTES)
     for key in ("x", "y") if labelled else ("x",):
         if key not in arrays:
             raise DataError(f"{path}: array {key!r} is missing; found {', '.join(arrays) or 'none'}")
@@ -106,43 +99,3 @@ def _aligned(y: NDArray[Any], count: int, total: int, steps: int | None, what: s
 
 def _text(values: NDArray[Any]) -> NDArray[Any]:
     return np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
-
-
-def _arrays(path: Path, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The wanted arrays of a ``.npz``, in the file's order."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-            for key in members:
-                refuse_unknown(f"{path}: unknown array", key, KEYS)
-            declared = sum(member.file_size for member in archive.infolist())
-            if declared > MAX_BYTES:
-                raise DataError(f"{path}: its arrays declare {declared} bytes, over the limit of {MAX_BYTES}")
-            return {k: _array(archive, m, f"{path}: array {k!r}") for k, m in members.items() if k in wanted}
-    except DataError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path}: damaged, cut short, or not a .npz as np.savez writes it ({error})") from error
-
-
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> NDArray[Any]:
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{what}: compression method {member.compress_type} is not what NumPy writes; use np.savez")
-    with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version == (1, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
-        else:
-            raise DataError(f"{what}: NPY version {version} is for records; expected a plain array")
-        if dtype.hasobject:
-            raise DataError(f"{what} holds Python objects, which are never read: they could run code. {_RAGGED}")
-        claimed, there = math.prod(shape) * dtype.itemsize, member.file_size - stream.tell()
-        data = bytearray()
-        # Memory grows with what arrives, never with what was claimed.
-        while claimed == there and (piece := stream.read(_CHUNK)):
-            data += piece
-    if claimed != len(data):
-        raise DataError(f"{what} claims {dtype} {shape}, {claimed} bytes, but {there} follow: damaged or cut short")
-    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")

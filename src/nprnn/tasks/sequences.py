@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nprnn.configs import LOCATION
+from nprnn.configs import LOCATION, check_range
 from nprnn.errors import ConfigError, DataError
 from nprnn.tasks.base import Objective, Standardisation, TaskData, classification, regression
 from nprnn.tasks.sequence_files import read_table
@@ -64,6 +64,7 @@ class Sequences:
     targets: Literal["auto", "classes", "numbers"] = "auto"
 
     def __post_init__(self) -> None:
+        check_range(self)
         for name, options in (("class_weights", ("none", "balanced")), ("targets", ("auto", "classes", "numbers"))):
             if getattr(self, name) not in options:
                 raise ConfigError(f"{name} must be one of {', '.join(options)}; got {getattr(self, name)!r}")

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from nprnn.configs import LOCATION, as_record
+from nprnn.configs import LOCATION, as_record, check_range
 from nprnn.errors import ConfigError, DataError
 from nprnn.feature_store import SIDES, FeatureStore
 from nprnn.tasks.base import TaskData, classification
@@ -53,6 +53,7 @@ class Ucf101:
     shuffle_frames: bool = False
 
     def __post_init__(self) -> None:
+        check_range(self)
         check_validation(self.validation, self.folds)
         if self.scaling not in SCALINGS:
             raise ConfigError(f"scaling must be one of {', '.join(SCALINGS)}; got {self.scaling!r}")

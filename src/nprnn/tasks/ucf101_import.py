@@ -7,11 +7,9 @@ feature is xmax * (q / levels)².
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import re
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -22,9 +20,14 @@ from numpy.typing import NDArray
 
 from nprnn.errors import DataError, unknown
 from nprnn.feature_store import ClipRow, FeatureStore
+from nprnn.tasks.csv_rows import rows_of
+from nprnn.tasks.npz import read_arrays
 from nprnn.tasks.ready_features import Clips, Part, ReadyFeatures
 
 INDEX = "index.csv"
+MAX_INDEX_BYTES = 1 << 28
+"""The largest index."""
+_ARRAYS = ("q", "name", "xmax", "levels")
 _COLUMNS = ("class", "clip", "row", "group")
 _SPLIT = re.compile(r"split(.+)")
 
@@ -114,6 +117,8 @@ def _part(path: Path, lines: list[_Line]) -> Part:
 
 def _read(path: Path) -> bytes:
     try:
+        if (size := path.stat().st_size) > MAX_INDEX_BYTES:
+            raise DataError(f"{path}: {size} bytes, over the limit of {MAX_INDEX_BYTES}; is it the right file?")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
@@ -122,12 +127,18 @@ def _read(path: Path) -> bytes:
 def _lines(content: bytes, path: Path) -> Iterator[_Line]:
     """The clips of an index."""
     try:
-        reader = csv.DictReader(content.decode("utf-8-sig").splitlines(), strict=True)
-        if missing := [name for name in _COLUMNS if name not in (reader.fieldnames or ())]:
+        rows = rows_of(content.decode("utf-8-sig").splitlines(keepends=True), path)
+        _, columns = next(rows, (1, []))
+        if missing := [name for name in _COLUMNS if name not in columns]:
             raise DataError(f"{path} lacks the column {missing[0]!r}; expected {', '.join(_COLUMNS)} and splitNN")
-        names = {column: found[1] for column in reader.fieldnames or () if (found := _SPLIT.fullmatch(column))}
+        names = {column: found[1] for column in columns if (found := _SPLIT.fullmatch(column))}
         seen = set()
-        for record in reader:
+        for number, row in rows:
+            if not row:
+                continue
+            if len(row) != len(columns):
+                raise ValueError(f"line {number} has {len(row)} cells, but line 1 names {len(columns)} columns")
+            record = dict(zip(columns, row, strict=True))
             splits = {name: record[column] for column, name in names.items() if record[column]}
             line = _Line(record["clip"], record["class"], int(record["row"]), int(record["group"]), splits)
             # The class is a file's name too, and must not lead out of the folder.
@@ -135,7 +146,7 @@ def _lines(content: bytes, path: Path) -> Iterator[_Line]:
                 raise ValueError(f"clip {line.name!r} of class {line.label!r} is odd or twice there")
             seen.add(line.name)
             yield line
-    except (ValueError, TypeError, csv.Error) as error:
+    except ValueError as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} is not an index of clips: {error}") from error
@@ -144,10 +155,10 @@ def _lines(content: bytes, path: Path) -> Iterator[_Line]:
 def _quantised(path: Path, lines: list[_Line]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
     """q [clips, F, T] of a class, checked against the index, and the feature that each value of q stands for."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            q, names = file["q"], file["name"]
-            largest, levels = float(file["xmax"]), int(file["levels"])
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path, _ARRAYS)
+        q, names = arrays["q"], arrays["name"]
+        largest, levels = float(arrays["xmax"]), int(arrays["levels"])
+    except (OSError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{path} cannot be read ({error}); expected q, name, xmax and levels") from error
     if q.dtype != np.uint8 or q.ndim != 3 or 0 in q.shape or not 0 < levels < 256 or not 0 < largest < 65504:
         raise DataError(

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from nprnn.configs import LATER
+from nprnn.configs import LATER, check_range
 from nprnn.errors import ConfigError
 from nprnn.init.slips import Slip
 from nprnn.init.weights import Fan
@@ -14,6 +14,8 @@ from nprnn.models import find_model
 
 Optimizer = Literal["sgd", "momentum", "rmsprop", "adam"]
 LossAt = Literal["auto", "last", "mean", "each"]
+MOST_HIDDEN = 1 << 20
+"""The most hidden units; the recurrent weight of so many takes 4 TiB."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class TrainConfig:
     snapshots: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
+        check_range(self)
         # The registered spelling, so that one model has one name in records and folders.
         object.__setattr__(self, "model", find_model(self.model))
         object.__setattr__(self, "cool_at", tuple(self.cool_at))
@@ -83,6 +86,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
+        if self.hidden > MOST_HIDDEN:
+            raise ConfigError(f"hidden must be at most {MOST_HIDDEN}, got {self.hidden}")
         for name in ("lr", "cool_by", "eps"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):

@@ -229,6 +229,8 @@ def _imported(source: str) -> torch.nn.Module:
             f"the backbone {source} cannot be imported: {error}; expected module:function, importable from here, or "
             "the path of an ONNX file"
         ) from error
+    except Exception as error:  # the user's own code, which may not even be Python
+        raise ConfigError(f"the backbone {source} cannot be imported: {type(error).__name__}: {error}") from error
     try:
         module = found if isinstance(found, torch.nn.Module) or not callable(found) else found()
     except Exception as error:  # the user's own code

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from nprnn.errors import DataError, nearest
+from nprnn.tasks.csv_rows import read_rows
 
 PATHS = ("path", "file")
 LABELS = ("label", "class")
@@ -135,10 +135,4 @@ def _rows(index: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{index} is not a file; expected a CSV text file with a line a video")
     if (size := index.stat().st_size) > MAX_BYTES:
         raise DataError(f"{index}: {size} bytes, over the limit of {MAX_BYTES}; is it the right file?")
-    try:
-        with index.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, strict=True)
-            for row in reader:
-                yield reader.line_num, [cell.strip() for cell in row]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{index}: not a CSV text file in UTF-8 ({error})") from error
+    yield from read_rows(index)

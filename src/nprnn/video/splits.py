@@ -9,6 +9,9 @@ from pathlib import Path
 
 from nprnn.errors import DataError
 
+MAX_BYTES = 1 << 26
+"""The largest list."""
+
 _LIST = re.compile(r"(train|valid|test)list(\w+)\.txt")
 _LINE = re.compile(r"(?P<name>[^/]+/.*?\S)(?:\s+(?P<number>\d+))?")
 _CLASS = re.compile(r"(?P<number>\d+)\s+(?P<name>\S.*)")
@@ -91,6 +94,8 @@ def _classes(path: Path) -> dict[int, str]:
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     """(number, text without surrounding blanks) of the lines that are not blank, however they end."""
+    if path.is_file() and (size := path.stat().st_size) > MAX_BYTES:
+        raise DataError(f"{path}: {size} bytes, over the limit of {MAX_BYTES}; is it the right file?")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

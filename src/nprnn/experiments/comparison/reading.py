@@ -12,7 +12,7 @@ from nprnn.experiments.comparison.axis import At, Value
 from nprnn.experiments.comparison.beside import Course, Reference
 from nprnn.experiments.comparison.spec import Batch, Claim, Comparison, Published, Series
 from nprnn.experiments.comparison.tune import tune_from
-from nprnn.experiments.parsing import filled, parse
+from nprnn.experiments.parsing import all_taken, filled, parse, taken
 from nprnn.experiments.spec import SCALES
 from nprnn.models import find_model
 
@@ -39,23 +39,24 @@ def comparison_from(key: str, found: dict[str, Any], text: str) -> Comparison:
     Raises:
         ConfigError: an unknown key, a value of the wrong kind, or names that do not fit one another.
     """
-    lists = {name: found.pop(name, []) for name in ("series", "claims", "values", "published", "curves")}
-    tables = {name: found.pop(name, {}) for name in ("settings", "cross", "scales", "paper", "takes", "tune")}
-    series = _crossed([filled(Series, entry) for entry in lists["series"]], tables["cross"])
+    listed, claims, values, published, curves = all_taken(found, "series", "claims", "values", "published", "curves")
+    settings, cross, scales, paper, takes, tune = taken(found, "settings", "cross", "scales", "paper", "takes", "tune")
+    series = _crossed([filled(Series, entry) for entry in listed], cross)
+    rows: dict[Any, list[Any]] = {name: all_taken(scales, name)[0] for name in list(scales)}
     comparison = Comparison(
         key=key,
         **filled(_Plain, found).__dict__,
-        settings=tables["settings"],
+        settings=settings,
         series=series,
-        scales={name: tuple(filled(Batch, entry) for entry in entries) for name, entries in tables["scales"].items()},
-        paper=_published(tables["paper"], [one.name for one in series]),
-        claims=tuple(filled(Claim, entry) for entry in lists["claims"]),
-        takes=tables["takes"],
-        cross=tuple(tables["cross"]),
-        values=tuple(filled(Value, entry) for entry in lists["values"]),
-        tune=tune_from(tables["tune"]),
-        references=tuple(filled(Reference, entry) for entry in lists["published"]),
-        courses=tuple(filled(Course, entry) for entry in lists["curves"]),
+        scales={name: tuple(filled(Batch, entry) for entry in entries) for name, entries in rows.items()},
+        paper=_published(paper, [one.name for one in series]),
+        claims=tuple(filled(Claim, entry) for entry in claims),
+        takes=takes,
+        cross=tuple(cross),
+        values=tuple(filled(Value, entry) for entry in values),
+        tune=tune_from(tune),
+        references=tuple(filled(Reference, entry) for entry in published),
+        courses=tuple(filled(Course, entry) for entry in curves),
         text=text,
     )
     _check_names(comparison)
@@ -79,6 +80,9 @@ def _first(comparison: Comparison, batch: Batch) -> dict[tuple[str, At], Mapping
 
 def _crossed(series: Sequence[Series], cross: Mapping[str, Sequence[Any]]) -> tuple[Series, ...]:
     """Every series with every combination of some settings, whose values are added to its name."""
+    for name, values in cross.items():
+        if not isinstance(values, list):
+            raise ConfigError(f"[cross] {name} must be a list of values, got {values!r}")
     found = []
     for one in series:
         for values in product(*cross.values()):
@@ -107,7 +111,8 @@ def _published(found: dict[str, Any], series: Sequence[str]) -> Published | None
     """The paper's bars; those named all are of every series."""
     if not found:
         return None
-    bars = {name: tuple(map(float, values)) for name, values in found.pop("bars", {}).items()}
+    (read,) = taken(found, "bars")
+    bars = {name: filled(_Bars, {"numbers": values}).numbers for name, values in read.items()}
     if ALL in bars:
         bars = dict.fromkeys(series, bars.pop(ALL)) | bars
     paper = Published(**filled(_PublishedPlain, found).__dict__, bars=bars)
@@ -115,6 +120,11 @@ def _published(found: dict[str, Any], series: Sequence[str]) -> Published | None
         if len(values) != len(paper.at):
             raise ConfigError(f"paper.bars: {name} has {len(values)} numbers for {len(paper.at)} values of the axis")
     return paper
+
+
+@dataclass(frozen=True)
+class _Bars:
+    numbers: tuple[float, ...]
 
 
 @dataclass(frozen=True)

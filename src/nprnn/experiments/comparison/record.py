@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from nprnn.experiments.comparison.axis import At
 from nprnn.experiments.spec import Scale
 from nprnn.experiments.storing import Entries, load, named, store
+from nprnn.files import is_plain_name
 
 FORMAT = 1
 KIND = "comparison"
@@ -191,6 +192,11 @@ def read_comparison_record(folder: Path) -> ComparisonRecord:
     def build(**content: Any) -> ComparisonRecord:
         for name, entries in _TRIALS.items():
             content[name] = [entries.read(entry) for entry in content.get(name, [])]
-        return ComparisonRecord(**content)
+        record = ComparisonRecord(**content)
+        # Folders of those names are copied and deleted.
+        for run in (*record.runs, *(trial.run for trial in record.trials)):
+            if not is_plain_name(run.folder):
+                raise ValueError(f"{run.folder!r} is no name of a run folder")
+        return record
 
     return load(folder, KIND, FORMAT, _RUNS, build)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from nprnn.errors import ConfigError
 from nprnn.experiments.driving import is_made_up
-from nprnn.experiments.parsing import filled, parse
+from nprnn.experiments.parsing import all_taken, filled, parse, taken
 from nprnn.experiments.spec import Scale
 from nprnn.init import find_scheme
 
@@ -176,15 +176,15 @@ def planes_from(key: str, found: dict[str, Any], text: str) -> Planes:
     Raises:
         ConfigError: an unknown key, a value of the wrong kind or out of range, or an unknown name.
     """
-    parts = {name: found.pop(name, []) for name in ("cases", "frames", "expected")}
-    growth = found.pop("growth", {})
+    cases, frames, expected = all_taken(found, "cases", "frames", "expected")
+    (growth,) = taken(found, "growth")
     experiment = Planes(
         key=key,
         **filled(_Plain, found).__dict__,
-        cases=tuple(filled(Case, entry) for entry in parts["cases"]),
-        frames=tuple(filled(Frame, entry) for entry in parts["frames"]),
+        cases=tuple(filled(Case, entry) for entry in cases),
+        frames=tuple(filled(Frame, entry) for entry in frames),
         growth=filled(Growth, growth),
-        expected=tuple(filled(Expected, entry) for entry in parts["expected"]),
+        expected=tuple(filled(Expected, entry) for entry in expected),
         text=text,
     )
     _check_planes(experiment)

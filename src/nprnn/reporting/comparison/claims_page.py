@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from nprnn.experiments.comparison import (
 )
 from nprnn.experiments.comparison.record import KIND
 from nprnn.experiments.storing import RECORD
+from nprnn.files import parse_json, parse_toml
 from nprnn.reporting.blocks import Block, Files, Heading, Paragraph, Table, as_markdown
 from nprnn.reporting.comparison import prose
 from nprnn.reporting.comparison.claims import asked_of, outcome_words, told_at
@@ -54,7 +53,7 @@ def comparisons_in(results: Path) -> list[ComparisonFindings]:
     found = []
     for path in sorted(results.glob(f"*/{RECORD}")):
         try:
-            content = json.loads(path.read_bytes())
+            content = parse_json(path.read_bytes())
             mine = content.get("kind") == KIND and content.get("key") == path.parent.name
         except (OSError, ValueError, AttributeError) as error:
             raise RunError(f"{path} is damaged: {error!r}") from error
@@ -81,7 +80,7 @@ def reasons_in(results: Path, findings: Sequence[ComparisonFindings]) -> dict[st
     for one in findings:
         path = results / one.experiment.key / REASONS
         try:
-            reasons = tomllib.loads(path.read_text())
+            reasons = parse_toml(path.read_text())
         except FileNotFoundError:
             reasons = {}
         except (OSError, ValueError) as error:
