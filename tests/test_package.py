@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -26,6 +28,7 @@ def test_backend_status_tells_of_the_native_module() -> None:
 def test_without_the_native_module_everything_else_works() -> None:
     code = """
 import sys
+import tomllib
 sys.modules["nprnn._native"] = None
 import nprnn, torch
 print(nprnn.backend_status()["native module"], nprnn.ops.kernel_in_use())
@@ -68,3 +71,25 @@ def test_a_wheel_is_built_with_and_without_a_compiler(
     assert any(name.startswith("nprnn/_native") and name.endswith(".so") for name in names) is compiler
     # The kernels are half of it; a record or a picture that slips in would be seen.
     assert wheel.stat().st_size < 1_500_000
+
+
+@pytest.mark.slow  # PyYAML comes with the extra docs
+def test_the_workflow_covers_what_the_package_promises() -> None:
+    import yaml
+
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    tried = jobs["test"]["strategy"]["matrix"]["include"]
+    (torch_range,) = [need for need in project["project"]["dependencies"] if need.startswith("torch")]
+    oldest = re.fullmatch(r"torch>=([\d.]+),<\d+", torch_range)
+    assert oldest
+    assert tried[0] == {"torch": f"=={oldest[1]}.*", "python": project["project"]["requires-python"].lstrip(">=")}
+    pinned = re.search(r"^torch==(\d+\.\d+)", (ROOT / "constraints.txt").read_text(), re.M)
+    assert pinned
+    assert tried[-1]["torch"] == f">={pinned[1]}", "the newest there is"
+    wheels = {f"cp{entry['python'].replace('.', '')}-*" for entry in tried}
+    assert wheels <= set(project["tool"]["cibuildwheel"]["build"])
+    assert jobs["installed"]["needs"] == "wheels"
+    assert not [step for step in jobs["installed"]["steps"] if "checkout" in step.get("uses", "")]
+    said = {step["run"] for job in jobs.values() for step in job["steps"] if "run" in step}
+    assert {"ruff check .", "ruff format --check .", "mypy", "mkdocs build --strict"} <= said
