@@ -283,3 +283,72 @@ def test_without_a_device_make_gpu_says_so() -> None:
     assert done.returncode == 1
     assert "make gpu: device cuda was asked for, but this torch" in done.stderr
     assert "--device" not in done.stderr
+
+
+GREEDY = """
+import json, os, pathlib, sys
+held = []
+for k, line in enumerate(sys.stdin, 1):
+    held.append(bytearray(b"x") * 8_000_000)
+    place = pathlib.Path(sys.argv[2])
+    place.with_suffix(".new").write_text(json.dumps({"members": [{"update": k}, {"update": 2 * k}]}))
+    os.replace(place.with_suffix(".new"), place)
+    print(k, flush=True)
+"""
+
+
+def test_a_command_is_watched_for_leaks(tmp_path: Path) -> None:
+    soak, sweep, out = script("soak"), tmp_path / "sweep.json", tmp_path / "soak.json"
+    process = subprocess.Popen(
+        [sys.executable, "-c", GREEDY, "nprnn", str(sweep)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    looks = []
+    try:
+        for k in range(4):
+            process.stdin.write("more\n")
+            process.stdin.flush()
+            process.stdout.readline()
+            looks.append(soak._look(process.pid, sweep, 600.0 * k))
+        soak.main(process.pid, sweep, out, seconds=0.5, every=0.05)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+    assert [look["updates"] for look in looks] == [3, 6, 9, 12]
+    private = [look["processes"][str(process.pid)]["private"] for look in looks]
+    assert all(7_000_000 < later - earlier < 12_000_000 for earlier, later in itertools.pairwise(private))
+    found = soak.summarise(looks)["processes"][str(process.pid)]
+    assert 40e6 < found["private_bytes_an_hour"] < 60e6
+    assert soak._look(process.pid, sweep, 0.0) is None
+
+    record = read_record(out)
+    assert record["watched"] == ["nprnn", "sweep.json"]
+    page = tmp_path / "README.md"
+    assert "## Soak" in page.read_text()
+    assert (tmp_path / "soak.png").stat().st_size > 1000
+    # The page is written anew, and others' parts of it stay.
+    page.write_text("# Title\n\nbefore\n\n" + page.read_text() + "\nafter\n")
+    soak._write(out, record["watched"], looks)
+    again = page.read_text()
+    assert again.count("## Soak") == 1
+    assert again.startswith("# Title\n\nbefore")
+    assert again.endswith("after\n")
+
+
+def test_speed_and_slope_of_a_soak() -> None:
+    soak = script("soak")
+
+    def look(minutes: int) -> dict[str, Any]:
+        one = {"private": 100 + 3 * minutes, "cpu": 30.0 * minutes, "threads": 2, "files": 5}
+        return {"seconds": 60.0 * minutes, "updates": 90 * minutes, "processes": {"7": one}}
+
+    found = soak.summarise([look(k) for k in range(61)])
+    # 90 updates a minute in 30 seconds of a processor; 3 bytes a minute.
+    assert found["updates_a_cpu_second"] == {"median": 3.0, "first_half": 3.0, "second_half": 3.0}
+    (one,) = found["processes"].values()
+    assert one["private_bytes_an_hour"] == pytest.approx(180.0)
+    assert one["private_bytes"] == {"first": 115, "last": 280, "most": 280}
+    assert found["hours"] == 1.0

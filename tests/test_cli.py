@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -45,7 +46,8 @@ def only_run(parent: Path) -> Path:
 
 def numbers(folder: Path) -> list[dict[str, object]]:
     lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k != "updates_per_second"} for line in lines]
+    timed = ("updates_per_second", "check")
+    return [{k: v for k, v in json.loads(line).items() if k not in timed} for line in lines]
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -378,6 +380,36 @@ def test_info_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert run_main(words) == 0
         assert "nprnn" in said(capsys)
     assert main(["--version"]) == 0
+
+
+def test_too_little_memory_is_told_and_other_faults_are_not_hidden(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(words: list[str]) -> int:
+        raise fault
+
+    monkeypatch.setitem(COMMANDS, "info", fail)
+    words = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes."
+    for fault in (MemoryError("much"), RuntimeError(words)):
+        assert main(["info"]) == 2
+        assert "nprnn: error: not enough memory; choose smaller sizes" in said(capsys)
+        with pytest.raises(type(fault)):
+            main(["info", "--debug"])
+    fault = RuntimeError("a mistake of ours")
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        main(["info"])
+
+
+def test_names_that_are_no_unicode_are_printed(tmp_path: Path) -> None:
+    folder = tmp_path / "a\udcff"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    command = [sys.executable, "-m", "nprnn", "runs", str(tmp_path)]
+    # As where the language of the system is any but C.
+    env = {**os.environ, "PYTHONIOENCODING": "utf-8:strict", "COLUMNS": "200"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "a\\udcff" in done.stdout
 
 
 def test_user_text_is_escaped_in_reports(tmp_path: Path) -> None:

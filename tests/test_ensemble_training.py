@@ -34,7 +34,7 @@ from nprnn.training import (
 )
 from nprnn.training.draws import Draws, Place, batches
 from nprnn.training.optimizers import StackedClip, StackedOptimizer
-from nprnn.training.seats import Window
+from nprnn.training.seats import Window, unjudged
 from small_runs import CONFIG, TASK, numbers
 
 
@@ -593,6 +593,27 @@ def test_stopped_among_evaluations_the_others_stay_due(tmp_path: Path) -> None:
     assert [len(one.run.records()) for one in members] == [1, 0, 0]
     members = [member(tmp_path / "stopped", config) for config in configs]
     train_ensemble(members)
+    whole = [member(tmp_path / "whole", config) for config in configs]
+    train_ensemble(whole)
+    for one, other in zip(members, whole, strict=True):
+        assert numbers(one.run) == numbers(other.run)
+
+
+def test_stopped_among_the_last_evaluations_the_others_are_not_finished(tmp_path: Path) -> None:
+    configs = [dataclasses.replace(CONFIG, seed=seed) for seed in range(3)]
+    members = [member(tmp_path / "stopped", config) for config in configs]
+    log, last = Log(), CONFIG.updates
+    evaluations = 3 * (last // CONFIG.eval_every)
+    outcomes = train_ensemble(members, stop=lambda: len(log.records) == evaluations - 2, listener=log)
+    assert outcomes == [Outcome("finished", last), Outcome("stopped", last), Outcome("stopped", last)]
+    kept = [one.run.read_checkpoint(LAST) for one in members]
+    assert [(found is not None and found.update, found and unjudged(found)) for found in kept] == [
+        (last, False),
+        (last, True),
+        (last, True),
+    ]
+    members = [member(tmp_path / "stopped", config) for config in configs]
+    assert train_ensemble(members) == [Outcome("finished", last)] * 3
     whole = [member(tmp_path / "whole", config) for config in configs]
     train_ensemble(whole)
     for one, other in zip(members, whole, strict=True):

@@ -261,6 +261,7 @@ def test_a_damaged_clip_is_named_and_never_read_as_another(place: float, bit: in
         message = fault(lambda: FeatureStore.open(store.folder).features(0))
         assert str(path) in message
         assert "delete it" in message
+        assert fault(lambda: FeatureStore.open(store.folder).verify()) == message
 
 
 @settings(max_examples=40, deadline=None)

@@ -392,7 +392,7 @@ def test_what_is_missing_or_strange_in_an_export_is_left_blank(tmp_path: Path) -
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_run_whose_config_tells_no_sizes_is_reported_without(tmp_path: Path) -> None:
-    folder = make_run(tmp_path, 0.1)
+    folder = make_run(tmp_path, 0.1, name="older")
     config = json.loads((folder / "config.json").read_text())
     for model in ({}, {"input_size": "2", "output_size": 1}, {"input_size": 2, "output_size": 0}, None):
         (folder / "config.json").write_text(json.dumps(config | {"model": model}))

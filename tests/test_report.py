@@ -30,6 +30,7 @@ from nprnn.reporting.study import Study, studies
 from nprnn.reporting.tables import as_csv
 from nprnn.runs import Run
 from nprnn.training import TrainConfig
+from small_runs import unchecked
 
 PNG = b"\x89PNG\r\n\x1a\n"
 UPDATES = 30
@@ -199,7 +200,7 @@ def test_a_copy_of_a_run_is_not_a_seed(tmp_path: Path) -> None:
     first = make_run(tmp_path, 0.1, done=20)
     make_run(tmp_path, 0.1, seed=1)
     shutil.copytree(first, tmp_path / "copy")
-    record = json.loads((first / "metrics.jsonl").read_text().splitlines()[-1])
+    record = json.loads(unchecked(first).splitlines()[-1])
     with (tmp_path / "copy" / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({**record, "update": UPDATES}) + "\n")
     members, left_out = read_members(find_runs([tmp_path]))
@@ -253,7 +254,7 @@ def test_diverged_runs_are_failures_and_unfinished_ones_are_not_counted(tmp_path
     make_run(tmp_path, 0.001, seed=4, done=20)
     make_run(tmp_path, None, seed=5, done=0)
     nan = make_run(tmp_path, 0.001, seed=6)
-    (nan / "metrics.jsonl").write_text((nan / "metrics.jsonl").read_text().replace('"loss": 0.001,', '"loss": NaN,'))
+    (nan / "metrics.jsonl").write_text(unchecked(nan).replace('"loss": 0.001,', '"loss": NaN,'))
     (section,) = assemble(find_runs([tmp_path])).sections
     (rate,) = section.rates
     assert (rate.successes, rate.runs, rate.diverged, rate.not_finished) == (1, 5, 3, 2)
@@ -336,14 +337,14 @@ def test_experiments_in_folders_of_their_own_stay_apart_unless_asked(tmp_path: P
 
 
 def test_equal_settings_on_other_data_are_another_study(tmp_path: Path) -> None:
-    folders = [make_run(tmp_path, 0.1), make_run(tmp_path, 0.1, seed=1)]
+    folders = [make_run(tmp_path, 0.1), make_run(tmp_path, 0.1, seed=1, name="other")]
     path = folders[1] / "config.json"
     path.write_text(path.read_text().replace('"data": "null"', '"data": "other"'))
     assert len(studies(read_members(folders)[0])) == 2
 
 
 def test_a_run_older_than_a_setting_has_its_default(tmp_path: Path) -> None:
-    folders = [make_run(tmp_path, 0.1), make_run(tmp_path, 0.1, seed=1)]
+    folders = [make_run(tmp_path, 0.1, name="older"), make_run(tmp_path, 0.1, seed=1)]
     config = json.loads((folders[0] / "config.json").read_text())
     del config["train_config"]["dropout"]
     config["train_config"]["clip"] = 1  # and 1 is 1.0
@@ -443,8 +444,7 @@ def test_hostile_text_does_no_harm(tmp_path: Path) -> None:
         config["objective"]["headline"] = HOSTILE
         config["objective"]["baseline"] = {HOSTILE: 0.5}
         (folder / "config.json").write_text(json.dumps(config))
-        records = (folder / "metrics.jsonl").read_text()
-        (folder / "metrics.jsonl").write_text(records.replace('"mse"', json.dumps(HOSTILE)))
+        (folder / "metrics.jsonl").write_text(unchecked(folder).replace('"mse"', json.dumps(HOSTILE)))
         folder.rename(tmp_path / f"=cmd|x<script>{k}\udcff")
     report = assemble(find_runs([tmp_path]), keys=("lr", clean(HOSTILE)))
     text = write_report(report, tmp_path / "r.html").read_text()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from nprnn.errors import RunError
 from nprnn.files import keep_copy, write_atomically
 from nprnn.runs import BEST, LAST, PREVIOUS, Checkpoint, Run
+from nprnn.runs.run import RECORDED
 
 
 def checkpoint(update: int) -> Checkpoint:
@@ -56,7 +57,8 @@ def test_checkpoints_come_back_bit_for_bit_and_the_one_before_is_kept(tmp_path: 
     again = Run.open(run.folder)
     assert same(again.resume(), checkpoint(9))
     assert again.saved == 9
-    assert same(again.read_checkpoint(PREVIOUS), checkpoint(7))
+    before = checkpoint(7)
+    assert same(again.read_checkpoint(PREVIOUS), before._replace(extra={**before.extra, RECORDED: 0}))
     assert same(again.read_checkpoint(BEST), checkpoint(7))
     assert again.notice == ""
 
@@ -122,6 +124,52 @@ def test_records(tmp_path: Path) -> None:
         path.write_text(f"{good}\n{nonsense}\n{good}\n")
         with pytest.raises(RunError, match=r"metrics\.jsonl line 2 is damaged.*delete the line"):
             run.records()
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_other_byte_in_a_record_is_noticed(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    run = Run.create(tmp_path_factory.mktemp("run"), "x", {}, {})
+    for update in (1, 2, 3):
+        run.append(record(update, test={"mse": 0.1 * update}))
+    path, whole = run.folder / "metrics.jsonl", run.records()
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] = data.draw(st.integers(32, 126).filter(lambda byte: byte != content[place]))
+    path.write_bytes(content)
+    try:
+        found = run.records()
+    except RunError:
+        return
+    # A line that has lost its end passes for one that a kill has cut short; one that has lost the name of its checksum,
+    # for one of before there were any. What it says is still what it said.
+    assert len(found) == 3 or (len(found) == 2 and place == len(content) - 1)
+    assert [{key: line[key] for key in right} for line, right in zip(found, whole, strict=False)] == whole[: len(found)]
+
+
+def test_lost_records_are_told_and_the_weights_go_on(tmp_path: Path) -> None:
+    run = Run.create(tmp_path, "x", {}, {})
+    run.resume()
+    for update in (1, 2, 3):
+        run.append(record(update))
+        run.save_checkpoint(checkpoint(update))
+    path = run.folder / "metrics.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:1]))
+    again = Run.open(run.folder)
+    assert same(again.resume(), checkpoint(3))
+    assert "metrics.jsonl has lost 2 of 3 evaluations up to update 3" in again.notice
+    # It is told as long as it is so.
+    again.append(record(4))
+    again.save_checkpoint(checkpoint(4))
+    last = Run.open(run.folder)
+    last.resume()
+    assert "has lost 2 of 4 evaluations up to update 4" in last.notice
+    # The checkpoint before knows of its own moment.
+    (run.folder / LAST).write_bytes(b"")
+    path.write_text("")
+    last.resume()
+    assert "is damaged" in last.notice
+    assert "has lost 3 of 3 evaluations up to update 3" in last.notice
 
 
 def test_folders_that_are_no_runs(tmp_path: Path) -> None:

@@ -4,8 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
+from types import FrameType
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came. As Ctrl-C does, it lets whoever is writing put things in order."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """In here SIGTERM raises ``Terminated``; else it would end the process on the spot and leave half-written files.
+
+    Whoever listens to it in another way does so still. Outside the main thread, where Python handles no signals,
+    nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 @contextlib.contextmanager

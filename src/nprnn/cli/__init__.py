@@ -11,7 +11,7 @@ from rich.console import Console
 import nprnn
 from nprnn.cli.analysing import command_analyse
 from nprnn.cli.benching import command_bench
-from nprnn.cli.common import console
+from nprnn.cli.common import any_text, console
 from nprnn.cli.exploring import command_explore
 from nprnn.cli.exporting import command_export
 from nprnn.cli.features import command_features
@@ -23,6 +23,7 @@ from nprnn.cli.reproducing import command_reproduce
 from nprnn.cli.sweeping import command_sweep
 from nprnn.cli.training import command_train
 from nprnn.errors import NprnnError, unknown
+from nprnn.processes import Terminated, terminable
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": command_train,
@@ -59,21 +60,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The gradients of a contracting network decay into denormal numbers, which processors handle many times slower.
     torch.set_flush_denormal(True)
     try:
-        if not words or words[0] in ("-h", "--help", "help"):
-            console.print(_help(), markup=False)
-        elif words[0] == "--version":
-            console.print(nprnn.__version__)
-        elif words[0] in COMMANDS:
-            return COMMANDS[words[0]](words[1:])
-        else:
-            raise unknown("command", words[0], COMMANDS)
+        with terminable(), any_text():
+            if not words or words[0] in ("-h", "--help", "help"):
+                console.print(_help(), markup=False)
+            elif words[0] == "--version":
+                console.print(nprnn.__version__)
+            elif words[0] in COMMANDS:
+                return COMMANDS[words[0]](words[1:])
+            else:
+                raise unknown("command", words[0], COMMANDS)
     except NprnnError as error:
         if debug:
             raise
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"nprnn: error: {error}", markup=False)
         return 2
-    except KeyboardInterrupt:
-        return 130
+    except (MemoryError, RuntimeError) as error:
+        # torch's allocator for the CPU has no error of its own.
+        if debug or not (isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)):
+            raise
+        told = f"nprnn: error: not enough memory; choose smaller sizes, or fewer sequences ({error})"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(told, markup=False)
+        return 2
+    except KeyboardInterrupt as end:
+        return 143 if isinstance(end, Terminated) else 130
     finally:
         # Whoever calls this from Python gets torch back as it was.
         torch.set_flush_denormal(False)

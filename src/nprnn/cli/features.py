@@ -93,6 +93,7 @@ def command_features(words: list[str]) -> int:
     # Each worker has its own.
     del backbone
     with store.lock():
+        store.verify()
         todo = _left_to_do(store, layout)
         _tell_found(store, layout, todo, options.videos)
         remarks = Remarks(store.folder, store.names)

@@ -54,6 +54,7 @@ def command_import(words: list[str]) -> int:
     ready = _read(options.source, options.split_name)
     store = ready.open_store(options.out)
     with store.lock():
+        store.verify()
         total, done = len(ready.names), len(ready.names & store.names)
         _say(f"{options.source}: {total} clips, to {store.folder}")
         for line in ready.about:

@@ -116,6 +116,10 @@ def _tell(report: Report) -> None:
             console.print(told, markup=False, soft_wrap=True)
     for entry in report.left_out:
         console.print(f"LEFT OUT: {entry.folder}: {entry.reason}", markup=False, soft_wrap=True)
+    for section in report.sections:
+        for member in section.study.members:
+            for told in member.remarks:
+                console.print(told, markup=False, soft_wrap=True)
 
 
 def command_info(words: list[str]) -> int:

@@ -45,6 +45,7 @@ class Member:
         data: fingerprint of its data.
         identity: the text of its whole config.
         env: what it was computed with.
+        remarks: what to tell of it: of what is damaged and not needed, or was lost.
     """
 
     folder: str
@@ -64,6 +65,7 @@ class Member:
     data: str
     identity: str = field(repr=False)
     env: dict[str, Any] = field(repr=False)
+    remarks: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -238,7 +240,16 @@ def _read(run: Run) -> Member:
         clean(config.get("data")),
         exactly(config),
         run.env(),
+        tuple(clean(told) for told in (run.env_damage(), _lost(run, state)) if told),
     )
+
+
+def _lost(run: Run, state: State) -> str:
+    """Of a run that has ended all evaluations are there, or its last would be another."""
+    try:
+        return run.lost_records() if state == "not finished" else ""
+    except RunError as error:
+        return str(error)
 
 
 # A run older than a setting was made as the setting's default has it.

@@ -2,7 +2,7 @@
 
     config.json              task, its settings, training settings, fingerprint of the data
     env.json                 versions, machine, kernel, threads, when it began
-    metrics.jsonl            a line per evaluation
+    metrics.jsonl            a line per evaluation, with a checksum (records.py)
     checkpoint.safetensors   weights, optimiser and counters after the last evaluation (or Ctrl-C), in one file so that
                              they cannot be of different moments; checkpoint.previous.safetensors is the one before
     best.safetensors         the weights that did best on the validation set
@@ -24,16 +24,22 @@ from pathlib import Path
 from typing import Any
 
 from nprnn.errors import RunError
-from nprnn.files import NO_LOCKS, keep_copy, write_atomically
+from nprnn.files import NO_LOCKS, keep_copy, parse_json, write_atomically
 from nprnn.runs.checkpoint import Checkpoint, pack, unpack
+from nprnn.runs.records import line_of, read_records
 
 FORMAT = 1
 LAST = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
+METRICS = "metrics.jsonl"
+# In a checkpoint: how many evaluations there had been.
+RECORDED = "evaluations"
 BEST = "best.safetensors"
 DIVERGED = "diverged.json"
 # All that is written here while training; what a killed process left half-written of it is removed on resume.
-_WRITTEN = ("config.json", "env.json", "metrics.jsonl", LAST, PREVIOUS, BEST, DIVERGED, "curve.png")
+_WRITTEN = ("config.json", "env.json", METRICS, LAST, PREVIOUS, BEST, DIVERGED, "curve.png")
+# As training names them: model, seed, hash. A date alone would pass for a hash.
+_NAME = re.compile(r".+-s\d+-([0-9a-f]{8})")
 _SNAPSHOT = re.compile(r"snapshot-(\d{9,})\.safetensors")
 # Never through a link: a run folder may be a stranger's. (Not every system knows these.)
 _CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -54,6 +60,8 @@ class Run:
         self.config = config
         self.saved = 0
         self.notice = ""
+        # Evaluations since the beginning, as the checkpoint knows them: lines of metrics.jsonl can be lost.
+        self._recorded = 0
 
     @classmethod
     def create(cls, parent: Path, name: str, config: Mapping[str, Any], env: Mapping[str, Any]) -> Run:
@@ -72,8 +80,8 @@ class Run:
             RunError: the folder cannot be made or written.
         """
         config = {"format": FORMAT, **config}
-        text = json.dumps(config, indent=1, sort_keys=True)
-        folder = parent / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        text = _text_of(config)
+        folder = parent / f"{name}-{_hash_of(text)}"
         if (folder / "config.json").exists():
             run = cls.open(folder)
             if run.config != config:
@@ -97,36 +105,35 @@ class Run:
         """
         path = folder / "config.json"
         try:
-            config = json.loads(path.read_text())
+            config = parse_json(path.read_text())
         except FileNotFoundError:
             raise RunError(f"{folder} is not a run: it has no config.json") from None
         except (OSError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {error}") from error
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise RunError(f"{path} is not of format {FORMAT}, which this version of nprnn reads")
+        # A folder may have a name of its own; one that ends as ours do says what it holds.
+        ours = _NAME.fullmatch(folder.resolve().name)
+        if ours and ours[1] != _hash_of(_text_of(config)):
+            raise RunError(f"{path} is damaged: it is another config than the folder's name says")
         return cls(folder, config)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
-        with self._writing("metrics.jsonl") as path:
+        with self._writing(METRICS) as path:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _CAREFUL, 0o666)
             with os.fdopen(descriptor, "a") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(line_of(record))
                 file.flush()
+        self._recorded += 1
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``; a last line cut short by a kill is left out."""
-        path = self.folder / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        records = []
-        for number, line in enumerate(lines, 1):
-            try:
-                records.append(_checked(json.loads(line)))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                if number == len(lines):
-                    break
-                raise RunError(f"{path} line {number} is damaged: {error!r}; delete the line to go on") from error
-        return records
+        """The lines of ``metrics.jsonl``; a last line cut short by a kill is left out.
+
+        Raises:
+            RunError: a line is damaged.
+        """
+        return read_records(self.folder / METRICS)
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint, keeping the one before."""
@@ -134,7 +141,8 @@ class Run:
         with self._writing(LAST):
             if path.exists():
                 keep_copy(path, self.folder / PREVIOUS)
-            write_atomically(path, pack(checkpoint))
+            extra = {**checkpoint.extra, RECORDED: self._recorded}
+            write_atomically(path, pack(checkpoint._replace(extra=extra)))
         self.saved = checkpoint.update
 
     def save_best(self, checkpoint: Checkpoint) -> None:
@@ -174,7 +182,7 @@ class Run:
                     litter.unlink()
         with self._writing(DIVERGED) as path:
             path.unlink(missing_ok=True)
-        checkpoint, self.notice = self._newest()
+        checkpoint, self.notice = self.newest()
         self.saved = checkpoint.update if checkpoint else 0
         for update, name in self.snapshots().items():
             if update > self.saved:
@@ -183,8 +191,34 @@ class Run:
         records = self.records()
         kept = [record for record in records if record["update"] <= self.saved]
         if len(kept) < len(records) or self._cut_short():
-            self.write("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept).encode())
+            self.write(METRICS, "".join(map(line_of, kept)).encode())
+        if checkpoint:
+            extra = dict(checkpoint.extra)
+            self._recorded = extra.pop(RECORDED, len(kept))
+            checkpoint = checkpoint._replace(extra=extra)
+        if lost := self._lost(self.saved, len(kept), self._recorded):
+            self.notice = f"{self.notice}; {lost}" if self.notice else lost
         return checkpoint
+
+    def lost_records(self) -> str:
+        """What a person should know where ``metrics.jsonl`` lacks evaluations that the checkpoint knows of, or "".
+
+        Raises:
+            RunError: all checkpoints are damaged, or a record is.
+        """
+        checkpoint = self.newest()[0]
+        if checkpoint is None:
+            return ""
+        there = sum(record["update"] <= checkpoint.update for record in self.records())
+        return self._lost(checkpoint.update, there, checkpoint.extra.get(RECORDED, there))
+
+    def _lost(self, update: int, there: int, recorded: int) -> str:
+        if there >= recorded:
+            return ""
+        return (
+            f"{self.folder / METRICS} has lost {recorded - there} of {recorded} evaluations up to update {update}: the "
+            "weights are whole and go on, the curve and the mean of the last lack them"
+        )
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -237,11 +271,15 @@ class Run:
         Raises:
             RunError: there are checkpoints, and all are damaged.
         """
-        checkpoint, _ = self._newest()
+        checkpoint = self.newest()[0]
         return checkpoint.update if checkpoint else 0
 
-    def _newest(self) -> tuple[Checkpoint | None, str]:
-        """The last checkpoint, or the one before if that is missing or damaged, and what to tell of that."""
+    def newest(self) -> tuple[Checkpoint | None, str]:
+        """The last checkpoint, or the one before if that is missing or damaged, and what to tell of that.
+
+        Raises:
+            RunError: there are checkpoints, and all are damaged.
+        """
         told = ""
         try:
             checkpoint = self.read_checkpoint(LAST)
@@ -261,7 +299,7 @@ class Run:
     def diverged(self) -> int | None:
         """The update at which the numbers blew up; None if they did not."""
         try:
-            return int(json.loads((self.folder / DIVERGED).read_text())["update"])
+            return int(parse_json((self.folder / DIVERGED).read_text())["update"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -278,14 +316,29 @@ class Run:
 
     def env(self) -> dict[str, Any]:
         """The contents of ``env.json``; empty if it was lost, for nothing depends on it but where data were found."""
+        return self._read_env()[0]
+
+    def env_damage(self) -> str:
+        """What a person should know where ``env.json`` is there and cannot be read, or ""."""
+        return self._read_env()[1]
+
+    def _read_env(self) -> tuple[dict[str, Any], str]:
+        path = self.folder / "env.json"
         try:
-            env = json.loads((self.folder / "env.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return env if isinstance(env, dict) else {}
+            env = parse_json(path.read_text())
+            if not isinstance(env, dict):
+                raise ValueError("it is no table of names and values")
+        except FileNotFoundError:
+            return {}, ""
+        except (OSError, ValueError) as error:
+            return (
+                {},
+                f"{path} is damaged ({error}): what the run was computed on, and where its data were, is not known",
+            )
+        return env, ""
 
     def _cut_short(self) -> bool:
-        path = self.folder / "metrics.jsonl"
+        path = self.folder / METRICS
         return path.exists() and not path.read_bytes().endswith(b"\n")
 
     @contextlib.contextmanager
@@ -296,15 +349,9 @@ class Run:
             raise RunError(f"cannot write {self.folder / name}: {error.strerror or error}") from error
 
 
-def _checked(record: Any) -> dict[str, Any]:
-    """A line of ``metrics.jsonl``, if it has what readers of records count on."""
-    if type(record["update"]) is not int:
-        raise ValueError("update is not a whole number")
-    for name in ("loss", "gradient_norm", "lr", "updates_per_second"):
-        float(record[name])
-    for split in ("valid", "test"):
-        for value in record.get(split, {}).values():
-            float(value)
-    if not (record["test"] if "test" in record else record["valid"]):
-        raise ValueError("no metrics")
-    return dict(record)
+def _text_of(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, indent=1, sort_keys=True)
+
+
+def _hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -5,18 +5,19 @@ The run folders are the truth. ``sweep.json`` is an account of them and is never
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from nprnn.errors import RunError
+from nprnn.files import parse_json
 from nprnn.runs import Run
 from nprnn.sweep.facts import TaskFacts, identity, spelled
 from nprnn.sweep.members import SweepMember
 from nprnn.tasks import TaskConfig
 from nprnn.training.readings import is_better
+from nprnn.training.seats import unjudged
 
 FAILED = "failed.json"
 State = Literal["waiting", "running", "stopped", "finished", "diverged", "failed"]
@@ -96,8 +97,8 @@ def survey(
     unreadable = []
     for path in sorted(folder.glob("*/config.json")):
         try:
-            found[spelled(json.loads(path.read_bytes()))] = path.parent
-        except (OSError, ValueError, AttributeError):
+            found[spelled(parse_json(path.read_bytes()))] = path.parent
+        except (OSError, ValueError, AttributeError, RecursionError):
             unreadable.append(path.parent.name)
     standings = []
     for member in members:
@@ -110,17 +111,20 @@ def _standing(folder: Path, member: SweepMember, facts: TaskFacts) -> Standing:
     standing = Standing(folder=folder.name)
     try:
         run = Run.open(folder)
-        standing.update = run.progress()
+        checkpoint, _ = run.newest()
+        standing.update = checkpoint.update if checkpoint else 0
+        # Stopped between its last update and the evaluation of it, as a member of several can be.
+        waits = checkpoint is not None and standing.update >= member.config.updates and unjudged(checkpoint)
         for record in run.records():
             if record["update"] <= standing.update:
                 standing.note(record, facts)
-    except (RunError, KeyError, TypeError) as error:
+    except (RunError, KeyError, TypeError, ValueError) as error:
         standing.state, standing.error = "failed", str(error) if isinstance(error, RunError) else repr(error)
         return standing
     blown = run.diverged()
     if blown is not None:
         standing.state, standing.error = "diverged", f"at update {blown}"
-    elif standing.update >= member.config.updates:
+    elif standing.update >= member.config.updates and not waits:
         standing.state = "finished"
     elif standing.update:
         standing.state = "stopped"

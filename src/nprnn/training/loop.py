@@ -215,9 +215,8 @@ class _Training:
                 if seat.number not in self._ended and (self._stopping or seat.done >= seat.last):
                     with self._own(seat):
                         seat.checkpoint(self._optimizer.member(row))
-                        self._ended[seat.number] = Outcome(
-                            "finished" if seat.done >= seat.last else "stopped", seat.done
-                        )
+                        through = seat.done >= seat.last and not seat.evaluation_due
+                        self._ended[seat.number] = Outcome("finished" if through else "stopped", seat.done)
             self._leave()
             if self.seats:
                 self._stretch(min(seat.until_event() for seat in self.seats), stop)

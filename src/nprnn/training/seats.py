@@ -39,6 +39,15 @@ class Window:
         return cls(int(found["updates"]), float(found["loss"]), float(found["gradient_norm"]))
 
 
+def unjudged(checkpoint: Checkpoint) -> bool:
+    """Whether updates have been done since the last evaluation: at the end of the schedule, the last is still to come.
+
+    Raises:
+        KeyError: a checkpoint of something else; so do TypeError and ValueError.
+    """
+    return Window.read(checkpoint.extra["window"]).updates > 0
+
+
 @dataclass
 class Seat:
     """A member in training.

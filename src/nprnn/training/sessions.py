@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nprnn.configs import as_record, from_record
-from nprnn.errors import ConfigError, RunError
+from nprnn.errors import ConfigError, DataError, RunError
 from nprnn.models import At, SequenceModel, build_model
 from nprnn.runs import LAST, Run
 from nprnn.tasks import TaskConfig, TaskData, find_task
@@ -98,6 +98,14 @@ def load_trained(folder: Path, checkpoint: str = LAST) -> Trained:
             f"{run.folder / checkpoint} is not of its model: config.json says {sizes[1]} outputs of {config.hidden} "
             f"hidden units, the weights are {None if weight is None else tuple(weight.shape)}"
         )
+    # Before a network of that size is made: a config is a few bytes, whatever it claims.
+    for part, claimed in {"weight_ih_l0": sizes[0], "weight_hh_l0": config.hidden}.items():
+        own = found.tensors.get(f"model.rnn.{part}")
+        if own is None or own.ndim != 2 or own.shape[1] != claimed:
+            raise RunError(
+                f"{run.folder / checkpoint} is not of its model: config.json says {sizes[0]} inputs and "
+                f"{config.hidden} hidden units, {part} is {None if own is None else tuple(own.shape)}"
+            )
     scaling = [found.tensors.get(f"model.input_{name}") for name in ("mean", "scale")]
     model = build_model(config.model, *sizes, hidden_size=config.hidden, mean=scaling[0], scale=scaling[1])
     load_weights(model, found, run)
@@ -130,7 +138,14 @@ def load_data(run: Run, **locations: Any) -> TaskData:
         settings.update({k: str(v) for k, v in locations.items() if v is not None and k in places})
         task = from_record(task_class, settings)
         seed = from_record(TrainConfig, run.config["train_config"]).seed
-    data = task.load(seed)
+    try:
+        data = task.load(seed)
+    except (ConfigError, DataError) as error:
+        # It knows where the data were.
+        damage = run.env_damage()
+        if not damage:
+            raise
+        raise type(error)(f"{error} ({damage})") from error
     if data.fingerprint != run.config.get("data"):
         raise RunError(f"the data found are not those that {run.folder} was trained on (fingerprints differ)")
     return data
@@ -142,5 +157,5 @@ def _damage(run: Run) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ConfigError):
-            raise
+            raise ConfigError(f"{run.folder / 'config.json'}: {error}") from error
         raise RunError(f"{run.folder / 'config.json'} is damaged: {error!r}") from error
