@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from nprnn.bench import SHAPES, make_record, measuring, records, summary, write_record
+from nprnn.bench.denormals import flushes
 from nprnn.bench.rivals import RIVALS
 from nprnn.cli import benching
 from nprnn.cli.benching import command_bench
@@ -168,6 +169,7 @@ def test_the_command_measures_inference_with_onnx_runtime(
     (shape,) = records.read_record(out)["shapes"]
     assert shape["inference"] is True
     assert shape["rivals"]["onnxruntime"]["median"] > 0
+    assert not flushes(), "what a rival switches is switched back"
     assert "forward" in capsys.readouterr().out
 
 

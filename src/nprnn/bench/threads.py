@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from nprnn.bench.denormals import flushing
+from nprnn.bench.denormals import flushes, flushing
 from nprnn.errors import ConfigError
 
 # Elements of a tensor that torch splits over all of its threads.
@@ -31,7 +31,7 @@ def limited(threads: int) -> Iterator[None]:
         threads: how many.
 
     Yields:
-        Nothing; threads and cores are as before afterwards.
+        Nothing; threads, cores and denormals are as before afterwards.
 
     Raises:
         ConfigError: fewer than 1, or more than there are cores for this process.
@@ -46,7 +46,9 @@ def limited(threads: int) -> Iterator[None]:
     try:
         with flushing(True):
             torch.zeros(_MANY).add_(1)
-        yield
+        # ONNX Runtime switches it for the thread that calls it, and leaves it so.
+        with flushing(flushes()):
+            yield
     finally:
         torch.set_num_threads(before)
         if hasattr(os, "sched_setaffinity"):
