@@ -401,3 +401,10 @@ def test_slips_are_the_mistakes_written_out(fan: Fan) -> None:
         torch.testing.assert_close(weight_out, of_out * randn(3, N, seed=2), rtol=1e-12, atol=0)
     with pytest.raises(InputError, match="slip must be"):
         apply_slip_(torch.ones(2, 2), torch.ones(1, 2), "parenthesis")  # type: ignore[arg-type]
+
+
+def test_a_name_that_case_alone_tells_apart_is_not_guessed() -> None:
+    with pytest.raises(ConfigError, match=r"unknown scheme 'irnn': it could be 'IRNN' or 'iRNN'"):
+        init_rnn_(nn.RNN(2, 3, nonlinearity="relu"), "irnn")
+    with pytest.raises(ConfigError, match=r"Did you mean 'np-RNN'\?"):
+        init_rnn_(nn.RNN(2, 3, nonlinearity="relu"), "NP-rnn")

@@ -175,6 +175,9 @@ def test_lost_records_are_told_and_the_weights_go_on(tmp_path: Path) -> None:
 def test_folders_that_are_no_runs(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run: it has no config\.json"):
         Run.open(tmp_path / "nothing")
+    run = Run.create(tmp_path / "runs", "x", {}, {})
+    with pytest.raises(RunError, match=rf"it has no config.json; {run.folder} is one"):
+        Run.open(tmp_path / "runs")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
         Run.open(tmp_path)

@@ -147,3 +147,10 @@ def test_csv_refused(tmp_path: Path, text: bytes, words: list[str], monkeypatch:
     message = fault(lambda: Sequences(data=place).load(0))
     for word in words:
         assert word in message
+
+
+def test_other_signs_between_columns_and_empty_cells_are_named(tmp_path: Path) -> None:
+    for text, words in (("1;2\n3;4\n", "semicolons"), ("1\t2\n3\t4\n", "tabs"), ("1,2\n3,\n", "the cell is empty")):
+        path = tmp_path / "a.csv"
+        path.write_text("a,b\n" + text if "," in text else text)
+        assert words in fault(lambda path=path: read_inputs(path)), text

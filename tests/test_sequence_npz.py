@@ -184,3 +184,13 @@ def test_damage_gives_the_same_data_or_a_data_error(cut: int, flip: int, byte: i
             else:
                 # The damage is to bytes of the container that nothing depends on, such as a date.
                 assert np.array_equal(np.stack(found.sequences), SOME)
+
+
+def test_the_usual_slips_are_named(tmp_path: Path) -> None:
+    y = np.arange(80) % 2
+    swapped = save(tmp_path / "swapped.npz", x=np.ones((15, 80, 2), np.float32), y=y)
+    assert "save x.transpose(1, 0, 2)" in fault(lambda: sequence_npz.read_npz(swapped, True, False))
+    flat = save(tmp_path / "flat.npz", x=np.ones((1558, 2), np.float32), y=y)
+    assert "one after the other, save lengths (N,) too" in fault(lambda: sequence_npz.read_npz(flat, True, False))
+    words = save(tmp_path / "words.npz", x=np.ones((3, 4, 2), np.float32), y=np.array(["a", "b", "a"], dtype=object))
+    assert "np.asarray(words, dtype=str)" in fault(lambda: sequence_npz.read_npz(words, True, False))

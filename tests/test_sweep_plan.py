@@ -129,7 +129,10 @@ WRONG = {
         text_of(entries=[{"lr": 0.1}, {"lr": 0.1, "momentum": 0.9}]),
         "two members are the same run, lr=0.1 seed=0 and lr=0.1 momentum=0.9 seed=0; leave one out",
     ),
-    "wrong kind": (text_of(grid={"lr": [0.1, "fast"]}), "member lr=fast seed=0: setting 'lr' must be .*, got 'fast'"),
+    "wrong kind": (
+        text_of(grid={"lr": [0.1, "fast"]}),
+        "member lr=fast seed=0: setting 'lr' must be a number, got the text 'fast'",
+    ),
     "wrong value": (text_of(grid={"lr": [0.1, -1]}), "member lr=-1 seed=0: lr must be a finite number above 0, got -1"),
     "wrong task": (text_of(fixed={"length": 1}, seeds=[7]), "member seed=7: length must be at least 2"),
     "batch too large": (text_of(grid={"batch": [4, 50]}, fixed={"train_size": 40}), "member batch=50 seed=0: batch 50"),

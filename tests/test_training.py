@@ -225,20 +225,27 @@ def test_damaged_and_unfinished_folders(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no checkpoint\.safetensors yet"):
         load_trained(run.folder)
     train(CONFIG, data, run)
-    path = run.folder / "config.json"
+    text = (run.folder / "config.json").read_text()
+    (run.folder / "config.json").write_text(text.replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(RunError, match="is damaged: it is another config than the folder's name says"):
+        load_trained(run.folder)
+    (run.folder / "config.json").write_text(text)
+    # Under a name that says nothing of its config.
+    folder = run.folder.rename(tmp_path / "strange")
+    path = folder / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, "data": "0" * 64}))
     with pytest.raises(RunError, match="fingerprints differ"):
-        load_data(Run.open(run.folder))
+        load_data(Run.open(folder))
     path.write_text(json.dumps({**config, "train_config": {**config["train_config"], "lrr": 1}}))
     with pytest.raises(ConfigError, match=r"unknown setting 'lrr'\. Did you mean 'lr'"):
-        load_trained(run.folder)
+        load_trained(folder)
     path.write_text(json.dumps({k: v for k, v in config.items() if k != "task"}))
     with pytest.raises(RunError, match=r"config\.json is damaged"):
-        load_data(Run.open(run.folder))
+        load_data(Run.open(folder))
     path.write_text(json.dumps({**config, "model": {**config["model"], "input_size": 5}}))
     with pytest.raises(RunError, match="is not of its model"):
-        load_trained(run.folder)
+        load_trained(folder)
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "rmsprop", "adam"])
@@ -427,12 +434,14 @@ def test_weights_alone_are_nothing_to_go_on_from(tmp_path: Path) -> None:
 def test_a_config_that_claims_a_giant_model_is_refused_before_it_is_built(tmp_path: Path) -> None:
     run, data = new_run(tmp_path)
     train(CONFIG, data, run, stop_after=6)
-    path = run.folder / "config.json"
+    # Under a name that says nothing of its config.
+    folder = run.folder.rename(tmp_path / "strange")
+    path = folder / "config.json"
     config = json.loads(path.read_text())
-    config["train_config"]["hidden"] = 10**7
+    config["train_config"]["hidden"] = 10**6
     path.write_text(json.dumps(config))
-    with pytest.raises(RunError, match="1 outputs of 10000000 hidden units, the weights are"):
-        load_trained(run.folder)
+    with pytest.raises(RunError, match="1 outputs of 1000000 hidden units, the weights are"):
+        load_trained(folder)
 
 
 def test_dropout_and_weight_decay(tmp_path: Path) -> None:

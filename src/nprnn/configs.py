@@ -81,4 +81,15 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
                 return float(value)
         if isinstance(origin, type) and origin is not tuple and type(value) is origin:
             return value
-    raise ConfigError(f"setting {key!r} must be {hint}, got {value!r}")
+    if isinstance(value, str) and {int, float} & set(options):
+        hint = ": leave the quotes out" if _is_number(value) else ""
+        raise ConfigError(f"setting {key!r} must be a number, got the text {value!r}{hint}")
+    raise ConfigError(f"setting {key!r} must be {getattr(hint, '__name__', hint)}, got {value!r}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -40,7 +40,7 @@ class NonFiniteError(NprnnError, ArithmeticError):
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The member of ``names`` most like ``name``, whatever its case, or None if nothing is alike."""
     lowered = {known.lower(): known for known in names}
-    found = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
     return lowered[found[0]] if found else None
 
 

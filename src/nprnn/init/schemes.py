@@ -85,6 +85,12 @@ def find_scheme(scheme: str | Scheme) -> Scheme:
     if isinstance(scheme, Scheme):
         return scheme
     if scheme not in SCHEMES:
+        alike = [known for known in SCHEMES if known.lower() == str(scheme).lower()]
+        if len(alike) > 1:
+            raise ConfigError(
+                f"unknown scheme {scheme!r}: it could be {' or '.join(map(repr, alike))}, whose names differ by case "
+                "alone (IRNN starts with the identity, iRNN with a hundredth of it)"
+            )
         raise unknown("scheme", str(scheme), SCHEMES)
     return SCHEMES[scheme]
 

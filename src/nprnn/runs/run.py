@@ -107,7 +107,9 @@ class Run:
         try:
             config = parse_json(path.read_text())
         except FileNotFoundError:
-            raise RunError(f"{folder} is not a run: it has no config.json") from None
+            within = sorted(path.parent.name for path in folder.glob("*/config.json")) if folder.is_dir() else []
+            hint = f"; {folder / within[0]} is one" if within else ""
+            raise RunError(f"{folder} is not a run: it has no config.json{hint}") from None
         except (OSError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {error}") from error
         if not isinstance(config, dict) or config.get("format") != FORMAT:

@@ -99,9 +99,9 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, what: str) -> NDAr
         shape, fortran, dtype = _header(stream, what)
         if dtype.hasobject:
             raise DataError(
-                f"{what} holds Python objects, which are never read: they could run code. Save sequences of different "
-                "lengths one after the other: np.savez(file, x=np.concatenate(sequences), lengths=[len(s) for s in "
-                "sequences], y=...)."
+                f"{what} holds Python objects, which are never read: they could run code. Save words as text, "
+                "np.asarray(words, dtype=str), and sequences of different lengths one after the other: np.savez(file, "
+                "x=np.concatenate(sequences), lengths=[len(s) for s in sequences], y=...)."
             )
         claimed, there = math.prod(shape) * dtype.itemsize, member.file_size - stream.tell()
         data = bytearray()

@@ -158,9 +158,14 @@ def read_csv(path: Path, room: int) -> tuple[list[str] | None, NDArray[np.float3
 
 
 def _wrong_cell(path: Path, line: int, column: int, cell: str) -> NoReturn:
+    where = f"{path}, line {line}, column {column}"
+    if not cell:
+        raise DataError(f"{where}: the cell is empty; every step has a number in each column")
+    parted = next((name for sign, name in ((";", "semicolons"), ("\t", "tabs")) if sign in cell), None)
+    hint = f"; this file seems to have {parted}" if parted else ""
     raise DataError(
-        f"{path}, line {line}, column {column}: {cell!r} is not a finite number in the range of float32; "
-        "expected numbers such as -1.5 or 2e-3, with commas between columns"
+        f"{where}: {cell!r} is not a finite number in the range of float32; "
+        f"expected numbers such as -1.5 or 2e-3, with commas between columns{hint}"
     )
 
 

@@ -90,10 +90,15 @@ def _aligned(y: NDArray[Any], count: int, total: int, steps: int | None, what: s
     for rows, per_step in ((count, False), (total, True)):
         if y.size and y.ndim in (1, 2) and len(y) == rows and not (per_step and steps is not None):
             return y, per_step
+    hint = ""
+    if steps == len(y) and steps != count:
+        hint = ". x is (N, T, I), sequences first: if yours is (T, N, I), save x.transpose(1, 0, 2)"
+    elif steps is not None and y.ndim == 1:
+        hint = ". If x holds the steps of several sequences one after the other, save lengths (N,) too"
     each = f"({count}, {steps}) or ({count}, {steps}, K)" if steps is not None else f"({total},) or ({total}, K)"
     raise DataError(
         f"{what} has shape {y.shape}, but x holds {count} sequences, {total} steps in all. "
-        f"Expected ({count},) or ({count}, K), a target a sequence; or {each}, a target a step"
+        f"Expected ({count},) or ({count}, K), a target a sequence; or {each}, a target a step{hint}"
     )
 
 

@@ -74,7 +74,11 @@ def divide(store: FeatureStore, split: str, validation: str, folds: int) -> Divi
     known = sorted({name for row in rows for name in row.splits})
     if split not in known:
         if not known:
-            raise DataError(f"{where} has {len(rows)} clips, none of which is in a split; say who is train and test")
+            raise DataError(
+                f"{where} has {len(rows)} clips, none of which is in a split. Who is train and test is said when the "
+                "store is made: a column split in an index.csv beside the videos, `nprnn features --splits FOLDER` "
+                "with UCF-101's lists, or an array split in what `nprnn import` reads; into a new store"
+            )
         raise unknown("split", split, known)
     sides = {side: [k for k, row in enumerate(rows) if row.splits.get(split) == side] for side in SIDES}
     _check_groups(rows, sides, where)
