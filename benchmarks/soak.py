@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -106,7 +107,7 @@ def _write(out: Path, command: list[str], looks: list[dict[str, Any]]) -> None:
 
 
 def summarise(looks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Slopes by least squares after the first five minutes, of each process that was there for all of the rest."""
+    """What was seen after the first five minutes, of each process that was there for all of the rest."""
     end = looks[-1]["seconds"]
     late = [look for look in looks if look["seconds"] >= min(WARM, end / 2)]
     names = set.intersection(*(set(look["processes"]) for look in late))
@@ -156,8 +157,9 @@ def speeds(looks: list[dict[str, Any]], apart: float = 300.0) -> list[tuple[floa
 
 
 def slope(x: list[float], y: list[float]) -> float:
-    """Of the straight line nearest to some points."""
-    return statistics.linear_regression(x, y).slope if len(set(x)) > 1 else 0.0
+    """The median over all pairs of points (Theil and Sen): an evaluation takes memory for moments, a leak for good."""
+    found = [(d - b) / (c - a) for (a, b), (c, d) in itertools.combinations(zip(x, y, strict=True), 2) if c != a]
+    return statistics.median(found) if found else 0.0
 
 
 def _draw(path: Path, looks: list[dict[str, Any]]) -> None:

@@ -352,3 +352,4 @@ def test_speed_and_slope_of_a_soak() -> None:
     assert one["private_bytes_an_hour"] == pytest.approx(180.0)
     assert one["private_bytes"] == {"first": 115, "last": 280, "most": 280}
     assert found["hours"] == 1.0
+    assert soak.slope([0.0, 1.0, 2.0, 3.0, 4.0], [5.0, 5.0, 900.0, 5.0, 5.0]) == 0.0, "a peak is no leak"
