@@ -125,7 +125,7 @@ def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
         (b"1,2\n3,4,5\n", ["b.csv, line 2", "3 cells", "have 2"]),
         (b"1,2\n\n3,4\n", ["b.csv, line 2", "blank"]),
         (b"1,2\n3,x\n", ["b.csv, line 2, column 2", "'x'"]),
-        (b"p,q\n1,2\n,4\n", ["b.csv, line 3, column 1", "''"]),
+        (b"p,q\n1,2\n,4\n", ["b.csv, line 3, column 1", "the cell is empty"]),
         (b"1,q\n", ["b.csv, line 1, column 2", "'q'"]),
         (b"1,2\n3,nan\n", ["b.csv, line 2, column 2", "'nan'"]),
         (b"-inf,2\n", ["b.csv, line 1, column 1", "'-inf'"]),
