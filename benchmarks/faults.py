@@ -16,6 +16,7 @@ from rich.console import Console
 from nprnn.bench import make_record, write_record
 from nprnn.bench.records import read_record, script_command
 from nprnn.errors import ConfigError
+from nprnn.reporting.summary import put_part
 
 # What the tests take a sample of.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -24,7 +25,6 @@ from fault_scenes import SCENES, Scene
 from faulty import HARM, Nursery
 
 FOLDER = Path("results/robustness")
-BEGIN, END = "<!-- faults -->", "<!-- /faults -->"
 HARMS = (*HARM, *DAMAGE, TOGETHER)
 TITLES = {
     "kill": "SIGKILL",
@@ -59,7 +59,7 @@ def main(out: Path = FOLDER / "faults.json", only: tuple[str, ...] = ()) -> int:
         shutil.rmtree(place)
         kept = {one.name: done[one.name] for one in SCENES if one.name in done}
         write_record(out, make_record("faults", script_command(__file__), 1, scenes=kept))
-        _page(out.with_name("README.md"), kept)
+        put_part(out.with_name("README.md"), "faults", "\n".join(_lines(kept)), "# Broken and hostile input")
     return int(any(found["wrong"] for found in done.values()))
 
 
@@ -88,15 +88,6 @@ def _one(scene: Scene, nursery: Nursery, place: Path, console: Console) -> dict[
         "empty": stage.empty(),
         "wrong": wrong,
     }
-
-
-def _page(path: Path, scenes: dict[str, Any]) -> None:
-    """Replace our part of the page."""
-    text = path.read_text() if path.exists() else "# Broken and hostile input\n"
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    ours = "\n".join([BEGIN, *_lines(scenes), END])
-    path.write_text(f"{before.rstrip()}\n\n{ours}{after.rstrip()}\n")
 
 
 def _lines(scenes: dict[str, Any]) -> list[str]:

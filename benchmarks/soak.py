@@ -15,9 +15,9 @@ from rich.console import Console
 
 from nprnn.bench import make_record, write_record
 from nprnn.bench.records import read_record, script_command
+from nprnn.reporting.summary import put_part
 
 FOLDER = Path("results/robustness")
-BEGIN, END = "<!-- soak -->", "<!-- /soak -->"
 # What is still being imported, drawn and allocated for the first time says nothing of leaks.
 WARM = 300.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -97,13 +97,8 @@ def _write(out: Path, command: list[str], looks: list[dict[str, Any]]) -> None:
     summary = summarise(looks)
     write_record(out, make_record("soak", _words(), 1, watched=command, summary=summary, looks=looks))
     _draw(out.with_suffix(".png"), looks)
-    page = out.with_name("README.md")
-    text = page.read_text() if page.exists() else "# Broken and hostile input\n"
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text(
-        before.rstrip() + "\n\n" + "\n".join([BEGIN, *_lines(read_record(out)), END]) + after.rstrip() + "\n"
-    )
+    part = "\n".join(_lines(read_record(out)))
+    put_part(out.with_name("README.md"), "soak", part, "# Broken and hostile input")
 
 
 def summarise(looks: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from limits import MEMORY, SECONDS
 
 from nprnn.bench import make_record, write_record
 from nprnn.bench.records import read_record
+from nprnn.reporting.summary import put_part
 
 HERE = Path(__file__).resolve().parent
 RECORD = HERE.parent / "results" / "robustness" / "fuzz.json"
@@ -25,7 +25,6 @@ _ABOUT = {
     "index": "`index.csv` of videos, class lists, split lists, remarks",
     "config": "run folders with checkpoints, sweep files, experiments and their records, feature stores, measurements",
 }
-_PART = re.compile(r"<!-- fuzz -->\n.*?<!-- /fuzz -->\n", re.S)
 
 
 def keep(reader: str, session: Mapping[str, float]) -> None:
@@ -52,19 +51,14 @@ def keep(reader: str, session: Mapping[str, float]) -> None:
 
 def put_page(record: Mapping[str, Any]) -> None:
     """Write the part of the page that is between ``<!-- fuzz -->`` and ``<!-- /fuzz -->``."""
-    part = page(record)
-    text = PAGE.read_text() if PAGE.exists() else "# Broken and hostile input\n\n"
-    # A function, for a replacement's backslashes would be read.
-    text = _PART.sub(lambda _: part, text) if _PART.search(text) else text + part
-    PAGE.write_text(text)
+    put_part(PAGE, "fuzz", page(record), "# Broken and hostile input")
 
 
 def page(record: Mapping[str, Any]) -> str:
-    """The part of the page."""
+    """What the page says of the fuzzing."""
     readers, machine = record["readers"], record["machine"]
     totals = {key: sum(one[key] for one in readers.values()) for key in ("executions", "seconds", "findings")}
     lines = [
-        "<!-- fuzz -->",
         "## Fuzzing",
         "",
         f"atheris {record['atheris']} put {totals['executions']:,} inputs through the readers in "
@@ -87,7 +81,7 @@ def page(record: Mapping[str, Any]) -> str:
                 f"{one['features']:,} | {corpus} | {one['findings']} |"
             )
     again = "pip install -c constraints.txt -e '.[fuzz]' && python fuzz/readers.py all --seconds 3600"
-    lines += ["", f"Once more, to be added to `fuzz.json`: `{again}`", "<!-- /fuzz -->", ""]
+    lines += ["", f"Once more, to be added to `fuzz.json`: `{again}`"]
     return "\n".join(lines)
 
 

@@ -7,13 +7,14 @@ makes of it afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fault_scenes import Answers, Scene
+from fault_scenes import Answers, Scene, updates_of
 from faulty import HARM, TRACEBACK, Fault, Nursery, Outcome, Touch
 
 CASES = 3
@@ -228,7 +229,7 @@ class Stage:
         """What was put in place before the harm and is not there after it."""
         if not self.scene.every:
             return ""
-        kept = self.scene.earned(folder)
+        kept = updates_of(folder)
         counts: dict[str, int] = {}
         for touch in outcome.touches:
             if touch.verb == "rename" and touch.name.endswith(self.scene.pivot):
@@ -243,23 +244,16 @@ class Stage:
     def _run(self, folder: Path, fault: Fault | None = None) -> Outcome:
         return self.nursery.run(self.words, folder, fault)
 
-    def _copy(self, half: bool) -> Copy:
+    @contextlib.contextmanager
+    def _copy(self, half: bool) -> Iterator[Path]:
+        """A copy of a folder, for as long as the context lasts."""
         self._count += 1
-        return Copy(self._half if half else self._fresh, self._place / str(self._count))
-
-
-class Copy:
-    """A copy of a folder, for as long as the context lasts."""
-
-    def __init__(self, of: Path, folder: Path) -> None:
-        self._of, self._folder = of, folder
-
-    def __enter__(self) -> Path:
-        shutil.copytree(self._of, self._folder, symlinks=True)
-        return self._folder
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder)
+        folder = self._place / str(self._count)
+        shutil.copytree(self._half if half else self._fresh, folder, symlinks=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
 
 
 def spread(spots: list[tuple[bool, str, int]], count: int) -> list[tuple[bool, str, int]]:
@@ -283,13 +277,3 @@ def size_of(path: Path) -> int:
 def difference(found: Answers, right: Answers) -> str:
     names = [name for name in sorted({*found, *right}) if found.get(name) != right.get(name)]
     return "; ".join(f"{name}: {str(found.get(name))[:300]} for {str(right.get(name))[:300]}" for name in names[:2])
-
-
-def carry_out(scene: Scene, nursery: Nursery, place: Path, tell: Callable[[Verdict], None]) -> list[Verdict]:
-    """All cases of a scene."""
-    stage = Stage(scene, nursery, place)
-    verdicts = []
-    for case in stage.cases():
-        verdicts.append(stage.judge(case))
-        tell(verdicts[-1])
-    return verdicts

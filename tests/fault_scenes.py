@@ -96,8 +96,7 @@ class Scene:
         answers: reads what must be the same whatever happened, of a folder where the command has ended well.
         unchecked: names of inputs of the user's in which nothing tells that a byte is another one.
         pivot: end of the name of the file at whose writing a half-done folder is left; "" if it does not go on.
-        earned: updates that a folder holds by now, by the name of what holds them.
-        every: updates between two checkpoints; 0 where that is not how much is earned.
+        every: updates between two checkpoints of the runs that it leaves; 0 if it leaves none.
         same: whether answers are the right ones.
         elsewhere: beginning of the names of files that another scene harms in the same way; "" is none.
     """
@@ -108,7 +107,6 @@ class Scene:
     answers: Callable[[Path], Answers]
     unchecked: tuple[str, ...] = ()
     pivot: str = ""
-    earned: Callable[[Path], dict[str, int]] = lambda folder: {}
     every: int = 0
     elsewhere: str = ""
     same: Callable[[Any, Any], bool] = equal
@@ -233,7 +231,7 @@ def predictions(folder: Path) -> Answers:
 
 TABLES = ("data/index.csv", "new/index.csv", *(f"data/{k}.csv" for k in range(12)), "new/1.csv", "new/2.csv")
 SCENES = (
-    Scene("train addition", f"train {MADE} --out out", nothing, lambda f: runs_of(f / "out"), (), LAST, updates_of, 6),
+    Scene("train addition", f"train {MADE} --out out", nothing, lambda f: runs_of(f / "out"), (), LAST, 6),
     Scene(
         "train sequences (npz)",
         f"train sequences --data data.npz {SMALL} --out out",
@@ -241,7 +239,6 @@ SCENES = (
         lambda f: runs_of(f / "out"),
         (),
         LAST,
-        updates_of,
         6,
         "out/",
     ),
@@ -252,7 +249,6 @@ SCENES = (
         lambda f: runs_of(f / "out"),
         TABLES,
         LAST,
-        updates_of,
         6,
         "out/",
     ),
@@ -263,7 +259,6 @@ SCENES = (
         lambda f: runs_of(f / "out"),
         ("idx/train-images-idx3-ubyte", "idx/t10k-images-idx3-ubyte"),
         LAST,
-        updates_of,
         6,
         "out/",
     ),
@@ -274,7 +269,6 @@ SCENES = (
         lambda f: runs_of(f / "out", weights=False),
         ("sweep.toml",),
         LAST,
-        updates_of,
         6,
         same=near,
     ),
@@ -285,7 +279,6 @@ SCENES = (
         lambda f: json_of(f / "out" / "record.json", "envs"),
         ("tiny.toml",),
         LAST,
-        updates_of,
         6,
         "runs/RUN",
         near,

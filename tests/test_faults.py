@@ -47,7 +47,6 @@ def test_a_harmed_command_goes_on_or_tells(scene: object, nursery: Nursery, tmp_
 
 def test_the_harm_is_real(nursery: Nursery, tmp_path: Path) -> None:
     """What the matrix stands on: it happens at the chosen touch of the chosen file, and not again."""
-    (tmp_path / "data.csv").write_text("a,b\n1,2\n")
     words = ["report", "nothing", "--out", "report.html"]
     assert nursery.run(words, tmp_path).status == 2
     scene = next(scene for scene in SCENES if scene.name == "import")

@@ -51,6 +51,22 @@ def results_table(folder: Path) -> str:
     return "\n".join([*lines, *failures])
 
 
+def put_part(path: Path, name: str, part: str, title: str) -> None:
+    """Write a part of a page that several commands write parts of, between ``<!-- name -->`` and ``<!-- /name -->``.
+
+    Args:
+        path: the page; it is made if it is not there.
+        name: of the part.
+        part: Markdown.
+        title: what a new page begins with.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    text = path.read_text() if path.exists() else f"{title}\n"
+    if begin not in text:
+        text = f"{text.rstrip()}\n\n{begin}\n{end}\n"
+    write_atomically(path, with_results(text, part, begin, end).encode())
+
+
 def with_results(page: str, table: str, begin: str = BEGIN, end: str = END) -> str:
     """The page with the table between its two markers.
 

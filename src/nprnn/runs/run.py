@@ -333,10 +333,8 @@ class Run:
         except FileNotFoundError:
             return {}, ""
         except (OSError, ValueError) as error:
-            return (
-                {},
-                f"{path} is damaged ({error}): what the run was computed on, and where its data were, is not known",
-            )
+            lost = "what the run was computed on, and where its data were, is not known"
+            return {}, f"{path} is damaged ({error}): {lost}"
         return env, ""
 
     def _cut_short(self) -> bool:
