@@ -125,6 +125,32 @@ def test_every_row_moves_as_torch_optim_moves_it(kind: str, decays: bool, dtype:
         torch.testing.assert_close(ours.parameters[row], rows[k].detach(), **tolerance)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kind", TORCHS)
+def test_the_recurrent_weights_may_have_a_rate_of_their_own(kind: str) -> None:
+    configs = [
+        dataclasses.replace(config, lr_hh=factor)
+        for config, factor in zip(various(kind, True), (1, 0.1, 3, 0.5), strict=True)
+    ]
+    start, generator = torch.randn(4, 7, dtype=torch.float64), torch.Generator().manual_seed(1)
+    recurrent = torch.tensor([False, False, True, True, True, False, False])
+    ours = StackedOptimizer(configs, start.clone(), recurrent)
+    rows = [[nn.Parameter(row[~recurrent].clone()), nn.Parameter(row[recurrent].clone())] for row in start]
+    theirs = [TORCHS[kind](config, row) for config, row in zip(configs, rows, strict=True)]
+    for config, optimizer, (other, slow) in zip(configs, theirs, rows, strict=True):
+        group = optimizer.param_groups[0]
+        group["params"] = [other]
+        optimizer.add_param_group({**group, "params": [slow], "lr": config.lr * config.lr_hh})
+    for _ in range(30):
+        gradients = torch.randn(4, 7, generator=generator, dtype=torch.float64)
+        for (other, slow), optimizer, gradient in zip(rows, theirs, gradients, strict=True):
+            other.grad, slow.grad = gradient[~recurrent].clone(), gradient[recurrent].clone()
+            optimizer.step()
+        ours.step(gradients, torch.tensor([[config.lr] for config in configs], dtype=torch.float64))
+    for found, (other, slow) in zip(ours.parameters, rows, strict=True):
+        torch.testing.assert_close(found[~recurrent], other.detach(), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(found[recurrent], slow.detach(), rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["rmsprop", "adam"])
 @pytest.mark.parametrize("decay", [0.9999, 0.999999, 0.99999999])
 def test_decays_close_to_one_are_not_rounded_away(kind: str, decay: float) -> None:

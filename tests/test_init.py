@@ -295,6 +295,10 @@ def test_split_diagonal_is_differentiable_and_exact_at_infinity() -> None:
     assert (split_diagonal(torch.full((2, 2), math.inf))[1].diagonal() == 0).all()
 
 
+def is_mirrored(w: Tensor) -> bool:
+    return torch.equal(w[: N // 2, : N // 2], -w[N // 2 :, : N // 2])
+
+
 STARTS: dict[str, Callable[[Tensor], bool]] = {
     "np-RNN": is_eq_9,
     "np-RNN-N2": lambda w: is_np(w) and bool(torch.linalg.eigvalsh(w)[0] > 0.9),
@@ -304,8 +308,10 @@ STARTS: dict[str, Callable[[Tensor], bool]] = {
     "oRNN": lambda w: torch.allclose(w @ w.T, EYE, rtol=0, atol=1e-12) and not torch.allclose(w, w.T),
     "gRNN": lambda w: has_variance(w, 1 / N) and is_normal(w, 1 / N) and not (STARTS["nRNN"](w) or STARTS["oRNN"](w)),
     "np-tanhRNN": is_eq_9,
-    "np-RNN-mirror": lambda w: torch.equal(w[: N // 2, : N // 2], -w[N // 2 :, : N // 2]),
+    "np-RNN-mirror": lambda w: is_mirrored(w) and torch.equal(w, w.T),
+    "oRNN-mirror": lambda w: is_mirrored(w) and not torch.equal(w, w.T),
 }
+MIRRORED = ("np-RNN-mirror", "oRNN-mirror")
 DEEP = {"num_layers": 2, "bidirectional": True}
 KINDS = [(nn.RNN, DEEP), (nn.RNN, {}), (nn.RNNCell, {}), (nprnn.RNN, DEEP), (nprnn.RNNCell, {})]
 
@@ -320,14 +326,14 @@ def test_the_schemes_are_those_of_table_1_with_one_input_weight_for_one_seed() -
         "oRNN",
         "gRNN",
         "np-tanhRNN",
-        "np-RNN-mirror",
+        *MIRRORED,
     ]
     for name, scheme in SCHEMES.items():
         assert init.find_scheme(name) is init.find_scheme(scheme) is scheme
         net = nprnn.RNN(I, N, init=name, generator=seeded(4), dtype=F64)
         assert net.nonlinearity == scheme.nonlinearity == ("tanh" if name == "np-tanhRNN" else "relu")
         drawn = filled(input_weight_, N, I, seed=4)
-        if name == "np-RNN-mirror":
+        if name in MIRRORED:
             drawn[N // 2 :] = -drawn[: N // 2]
         assert torch.equal(net.weight_ih_l0, drawn)
         passed = {other for other, check in STARTS.items() if check(net.weight_hh_l0.detach())}
@@ -344,15 +350,15 @@ def test_init_rnn_starts_all_layers(scheme: str, kind: Any, options: dict[str, A
     assert [len(part) for part in parts.values()] == ([4, 4, 8 * bias] if options else [1, 1, 2 * bias])
     assert all(STARTS[scheme](w.detach()) for w in parts["weight_hh"])
     for w in parts["weight_ih"]:
-        if scheme == "np-RNN-mirror":  # half of it is drawn
+        if scheme in MIRRORED:  # half of it is drawn
             assert torch.equal(w[: N // 2], -w[N // 2 :])
             w = w[: N // 2]
         std = {"hidden": 0.143171, 2: 1.39561, 200: 0.100609}[fan if fan == "hidden" else w.shape[1]]
         assert has_variance(w.detach(), std**2)
-    assert all((b == 0).all() for b in parts["bias"]) == (scheme != "np-RNN-mirror" or not bias)
+    assert all((b == 0).all() for b in parts["bias"]) == (scheme not in MIRRORED or not bias)
     if options:
         assert not torch.equal(*parts["weight_ih"][:2])
-        assert torch.equal(*parts["weight_hh"][:2]) == (scheme in ("IRNN", "iRNN"))
+        assert torch.equal(*parts["weight_hh"][:2]) == (scheme in ("IRNN", "iRNN", "oRNN-mirror"))
 
 
 def test_defaults_own_schemes_and_the_frozen_bias() -> None:

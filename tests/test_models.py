@@ -14,7 +14,7 @@ from nprnn.seeds import derive
 
 def test_the_names_are_the_papers_and_our_variants() -> None:
     paper = {"np-RNN", "IRNN", "iRNN", "nRNN", "oRNN", "gRNN", "np-tanhRNN", "LSTM"}
-    assert set(MODELS) == paper | {"np-RNN-N2", "np-RNN-mirror"}
+    assert set(MODELS) == paper | {"np-RNN-N2", "np-RNN-mirror", "oRNN-mirror"}
 
 
 @pytest.mark.parametrize("name", [n for n in MODELS if n != "LSTM"])
@@ -58,7 +58,7 @@ def test_one_seed_gives_one_start_and_a_shared_head_and_input_weight() -> None:
         assert torch.equal(a, b)
     for name, model in starts.items():
         assert torch.equal(model.head.weight, starts["np-RNN"].head.weight)
-        drawn = 50 if name == "np-RNN-mirror" else 100  # its other half mirrors the first
+        drawn = 50 if name.endswith("-mirror") else 100  # its other half mirrors the first
         assert torch.equal(model.rnn.weight_ih_l0[:drawn], starts["np-RNN"].rnn.weight_ih_l0[:drawn])
     other = build_model("np-RNN", 2, 1, generator=derive(4, "start"))
     assert not torch.equal(other.rnn.weight_hh_l0, again.rnn.weight_hh_l0)

@@ -385,7 +385,7 @@ def test_paper_preset_is_the_papers_protocol() -> None:
     assert [mnist.lr_at(e * epoch) for e in (0, 32, 33, 65, 66, 99)] == pytest.approx(
         [1e-4, 1e-4, 1e-5, 1e-5, 1e-6, 1e-6]
     )
-    rival = TrainConfig(**find_preset("mnist", "paper").for_model("IRNN"), model="IRNN")
+    rival = TrainConfig(**find_preset("mnist", "paper").for_model("IRNN"))
     assert (rival.optimizer, rival.lr_at(0), rival.lr_at(374_999), rival.batch) == ("rmsprop", 1e-6, 1e-6, 16)
     product = TrainConfig(**find_preset("multiplication", "paper").train)
     assert (product.batch, product.updates) == (16, 625_000)
@@ -394,6 +394,16 @@ def test_paper_preset_is_the_papers_protocol() -> None:
     )
     with pytest.raises(ConfigError, match=r"unknown preset of addition 'papr'\. Did you mean 'paper'"):
         find_preset("addition", "papr")
+
+
+def test_the_recipe_has_a_model_of_its_own_that_a_user_may_change() -> None:
+    for task in ("addition", "mnist"):
+        preset = find_preset(task, "best")
+        config = TrainConfig(**preset.for_model(preset.model))
+        assert (config.model, config.lr_hh, config.optimizer) == ("oRNN-mirror", 0.01, "adam")
+        assert TrainConfig(**preset.for_model("IRNN")).model == "IRNN"
+    assert config.updates * config.batch <= 50 * 55_000
+    assert find_preset("mnist", "paper").model == "np-RNN"
 
 
 def test_a_step_that_ruins_the_weights_is_no_success(tmp_path: Path) -> None:

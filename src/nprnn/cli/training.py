@@ -119,7 +119,7 @@ def _options(name: str, task_class: type[TaskConfig], words: list[str]) -> Any:
     """The options of ``nprnn train NAME``: the task's own, the training settings over a preset, and a few more."""
     preset_name = _value_of("--preset", words) or "default"
     preset = find_preset(name, preset_name)
-    model = find_model(_value_of("--model", words) or TrainConfig.model)
+    model = find_model(_value_of("--model", words) or preset.model)
     about = "; ".join(f"{key}: {value.about}" for key, value in PRESETS[name].items())
     arguments = dataclasses.make_dataclass(
         "Arguments",
@@ -143,7 +143,7 @@ def _options(name: str, task_class: type[TaskConfig], words: list[str]) -> Any:
     )
     default = arguments(
         task_class(**preset.task),
-        TrainConfig(**preset.for_model(model), model=model),
+        TrainConfig(**preset.for_model(model)),
         preset_name,
         Path("runs"),
         None,

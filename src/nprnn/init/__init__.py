@@ -2,6 +2,9 @@
 
 from nprnn.init.mirrored import mirror_ as mirror_
 from nprnn.init.mirrored import mirrored_positive_definite_ as mirrored_positive_definite_
+from nprnn.init.rotations import low_frequencies as low_frequencies
+from nprnn.init.rotations import mirror_rotations_ as mirror_rotations_
+from nprnn.init.rotations import mirrored_rotations_ as mirrored_rotations_
 from nprnn.init.schemes import SCHEMES as SCHEMES
 from nprnn.init.schemes import Scheme as Scheme
 from nprnn.init.schemes import find_scheme as find_scheme

@@ -84,11 +84,7 @@ def mirrored_positive_definite_(
         signs = torch.where(vectors[..., -1:] < 0, -1.0, 1.0).to(vectors)
         vectors = vectors * signs
         a = vectors * values[..., None, :] @ vectors.mT
-        a = (a + a.mT) / 2
-        first, last = slice(0, pairs), slice(pairs, 2 * pairs)
-        for rows, columns, sign in ((first, first, 1), (first, last, -1), (last, first, -1), (last, last, 1)):
-            w[..., rows, columns] = sign * a
-        return w
+        return in_pairs_(w, (a + a.mT) / 2)
 
     return _fill_square_(tensor, start)
 
@@ -111,14 +107,40 @@ def mirror_(weight_ih: Tensor | None, weight_hh: Tensor, biases: Sequence[Tensor
     """
     _check_square(weight_hh)
     pairs = weight_hh.shape[-1] // 2
+    leading = torch.zeros(pairs)
+    if pairs and biases and not weight_hh.is_meta:
+        half = weight_hh.detach()[:pairs, :pairs].to("cpu", torch.float64)
+        leading = torch.linalg.eigh(half).eigenvectors[:, -1].abs()
+    return mirror_inputs_(weight_ih, biases, BIAS * leading)
+
+
+def in_pairs_(weight: Tensor, a: Tensor) -> Tensor:
+    """Write [[A, -A], [-A, A]] into the first 2P rows and columns of ``weight`` [..., N, N]; ``a`` is [..., P, P]."""
+    pairs = a.shape[-1]
+    first, last = slice(0, pairs), slice(pairs, 2 * pairs)
+    for rows, columns, sign in ((first, first, 1), (first, last, -1), (last, first, -1), (last, last, 1)):
+        weight[..., rows, columns] = sign * a
+    return weight
+
+
+def mirror_inputs_(weight_ih: Tensor | None, biases: Sequence[Tensor], beta: Tensor) -> Sequence[Tensor]:
+    """Write (U, -U) into the input weight, U being its first P rows, and (β, -β) into the first bias; the others are 0.
+
+    Args:
+        weight_ih: [H, I], or None.
+        biases: [H] each.
+        beta: [P].
+
+    Returns:
+        ``biases``.
+    """
+    pairs = len(beta)
     with torch.no_grad():
         if weight_ih is not None:
             weight_ih[pairs : 2 * pairs] = -weight_ih[:pairs]
         for bias in biases:
             bias.zero_()
-        if pairs and biases and not weight_hh.is_meta:
-            half = weight_hh[:pairs, :pairs].to("cpu", torch.float64)
-            leading = torch.linalg.eigh(half).eigenvectors[:, -1].abs()
-            biases[0][:pairs] = (BIAS * leading).to(biases[0])
-            biases[0][pairs : 2 * pairs] = -biases[0][:pairs]
+        for bias in biases[:1]:
+            bias[:pairs] = beta.to(bias)
+            bias[pairs : 2 * pairs] = -bias[:pairs]
     return biases

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nprnn.errors import ConfigError, InputError, unknown
 from nprnn.init import weights
 from nprnn.init.mirrored import mirror_, mirrored_positive_definite_
+from nprnn.init.rotations import mirror_rotations_, mirrored_rotations_
 from nprnn.init.weights import Fan
 
 
@@ -71,6 +72,13 @@ _ALL = (
         lambda t, g: mirrored_positive_definite_(t, generator=g),
         "units in mirrored pairs, normalised as the ReLU leaves them (our own)",
         mirror_,
+    ),
+    Scheme(
+        "oRNN-mirror",
+        "relu",
+        lambda t, g: mirrored_rotations_(t),
+        "mirrored pairs that rotate at low frequencies, orthogonal as the ReLU leaves them (our own)",
+        mirror_rotations_,
     ),
 )
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in _ALL}

@@ -80,7 +80,7 @@ def expand(file: SweepFile, most: int = MOST_MEMBERS) -> list[SweepMember]:
 
 def _settings(file: SweepFile, given: Mapping[str, Any]) -> tuple[TaskConfig, TrainConfig]:
     task_class = find_task(file.task)
-    model = given.get("model", TrainConfig.model)
+    model = given.get("model", file.preset.model)
     if not isinstance(model, str):
         raise ConfigError(f"model must be a name in quotes, got {model!r}")
     settings: dict[type[Any], dict[str, Any]] = {

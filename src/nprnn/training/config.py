@@ -24,7 +24,7 @@ class TrainConfig:
 
     Attributes:
         model: a model by its name in the paper: np-RNN, np-RNN-N2, IRNN, iRNN, nRNN, oRNN, gRNN, np-tanhRNN,
-            np-RNN-mirror or LSTM.
+            np-RNN-mirror, oRNN-mirror or LSTM.
         hidden: H, hidden units; the paper has 100.
         fan: what N is in the input weight's start, hidden units or inputs; the paper leaves it open.
         seed: derives the start, the training data and their order.
@@ -32,6 +32,7 @@ class TrainConfig:
         updates: length of the schedule, in updates.
         optimizer: sgd, momentum, rmsprop or adam.
         lr: learning rate.
+        lr_hh: what it is multiplied by for the recurrent weight, whose small changes are raised to the power of T.
         momentum: of momentum, and the first-moment decay of adam.
         decay: second-moment decay of rmsprop (which the paper leaves open) and adam.
         eps: added to the root of the second moment by rmsprop and adam.
@@ -76,6 +77,7 @@ class TrainConfig:
     withhold_test: bool = field(default=False, metadata=LATER)
     slip: Slip = field(default="none", metadata=LATER)
     snapshots: int = field(default=0, metadata=LATER)
+    lr_hh: float = field(default=1.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_range(self)
@@ -88,7 +90,7 @@ class TrainConfig:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
         if self.hidden > MOST_HIDDEN:
             raise ConfigError(f"hidden must be at most {MOST_HIDDEN}, got {self.hidden}")
-        for name in ("lr", "cool_by", "eps"):
+        for name in ("lr", "lr_hh", "cool_by", "eps"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(f"{name} must be a finite number above 0, got {value}")

@@ -189,7 +189,8 @@ class _Training:
         if not self.seats:
             return
         self._models = StackedModels([seat.model for seat in self.seats])
-        self._optimizer = StackedOptimizer([s.member.config for s in self.seats], self._models.parameters)
+        settings = [seat.member.config for seat in self.seats]
+        self._optimizer = StackedOptimizer(settings, self._models.parameters, self._models.recurrent)
         for row, seat in enumerate(self.seats):
             found = kept[seat.number]
             if found is not None:

@@ -26,6 +26,7 @@ class StackedOptimizer:
     Args:
         configs: the settings of each member; all name one optimiser.
         parameters: [E, P], changed in place by ``step``.
+        recurrent: where the recurrent weights are among them [P], True there; None if none has a rate of its own.
 
     Attributes:
         state: what is kept of the past, by torch's names, [E, P] each; Adam's ``step`` [E, 1] counts updates.
@@ -36,7 +37,7 @@ class StackedOptimizer:
     Source: the update rules of ``torch.optim``; section 3 (SGD), 4.3 and 4.4 (RMSprop).
     """
 
-    def __init__(self, configs: Sequence[TrainConfig], parameters: Tensor) -> None:
+    def __init__(self, configs: Sequence[TrainConfig], parameters: Tensor, recurrent: Tensor | None = None) -> None:
         kinds = sorted({config.optimizer for config in configs})
         if len(kinds) != 1:
             raise ConfigError(f"the members of an ensemble have one optimizer, got {' and '.join(kinds)}")
@@ -45,6 +46,10 @@ class StackedOptimizer:
         self._settings = torch.tensor(
             [[c.momentum, c.decay, c.eps, c.weight_decay] for c in configs], dtype=torch.float64
         ).to(parameters.device)
+        self._rates: Tensor | None = None
+        if recurrent is not None and any(config.lr_hh != 1 for config in configs):
+            slower = parameters.new_tensor([[config.lr_hh] for config in configs])
+            self._rates = torch.where(move(recurrent, parameters.device), slower, 1)
         self.state = {name: torch.zeros_like(parameters) for name in _STATE[self.kind]}
         if self.kind == "adam":
             self.state["step"] = torch.zeros(len(configs), 1, dtype=torch.float64, device=parameters.device)
@@ -67,18 +72,18 @@ class StackedOptimizer:
         if self._decays:
             d.addcmul_(p, self._weight_decay)
         if self.kind == "sgd":
-            p.addcmul_(d, lr, value=-1)
+            p.addcmul_(d, self._own(lr), value=-1)
         elif self.kind == "momentum":
-            p.addcmul_(self.state["momentum_buffer"].mul_(self._momentum).add_(d), lr, value=-1)
+            p.addcmul_(self.state["momentum_buffer"].mul_(self._momentum).add_(d), self._own(lr), value=-1)
         elif self.kind == "rmsprop":
             square = self.state["square_avg"].lerp_(d.square(), self._not_decay)
-            p.addcdiv_(d.mul_(lr), square.sqrt().add_(self._eps), value=-1)
+            p.addcdiv_(d.mul_(self._own(lr)), square.sqrt().add_(self._eps), value=-1)
         else:
             self.state["step"] += 1
             first = self.state["exp_avg"].lerp_(d, self._not_momentum)
             second = self.state["exp_avg_sq"].lerp_(d.square_(), self._not_decay)
             momentum, decay = self._settings[:, 0:1], self._settings[:, 1:2]
-            rate = (lr / (1 - momentum ** self.state["step"])).to(p)
+            rate = self._own((lr / (1 - momentum ** self.state["step"])).to(p))
             root = (1 - decay ** self.state["step"]).rsqrt().to(p)
             p.addcdiv_(first * rate, second.sqrt().mul_(root).add_(self._eps), value=-1)
 
@@ -91,6 +96,7 @@ class StackedOptimizer:
         """
         self.parameters, rows = parameters, move(rows, parameters.device)
         self._settings = self._settings[rows]
+        self._rates = None if self._rates is None else self._rates[rows]
         self.state = {name: value[rows] for name, value in self.state.items()}
         self._spread()
 
@@ -108,6 +114,9 @@ class StackedOptimizer:
             if name not in tensors or tensors[name].shape != value.shape:
                 raise ValueError(f"no {name} of shape {tuple(value.shape)}")
             self.state[name][row].copy_(tensors[name])
+
+    def _own(self, lr: Tensor) -> Tensor:
+        return lr if self._rates is None else lr * self._rates
 
     def _spread(self) -> None:
         # In double precision, as torch's own numbers are: in single 1 - 0.9999 has three digits left.

@@ -40,10 +40,15 @@ class StackedModels:
         parameters: [E, P].
         gradients: [E, P], filled by ``differentiate``.
         models: the models.
+        recurrent: where the recurrent weights stand in a row [P], True there.
     """
 
     def __init__(self, models: Sequence[SequenceModel]) -> None:
         self.models = list(models)
+        marks = [
+            torch.full((p.numel(),), "weight_hh" in name) for name, p in models[0].named_parameters() if p.requires_grad
+        ]
+        self.recurrent = torch.cat(marks)
         rows = [torch.cat([p.detach().flatten() for p in _trained(model)]) for model in models]
         self._lay_out(torch.stack(rows))
 
