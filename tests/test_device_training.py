@@ -470,7 +470,7 @@ def test_a_sweep_by_the_command_line(
     path = written(tmp_path, text_of(grid={"lr": [0.01, 0.02], "model": ["np-RNN", "np-tanhRNN"]}, seeds=2))
     monkeypatch.setattr("nprnn.sweep.plan.room", lambda device: 2**30)
     processes = SimpleNamespace(Process=InThisProcess, Pipe=multiprocessing.get_context("spawn").Pipe)
-    monkeypatch.setattr("nprnn.sweep.processes._PROCESSES", processes)
+    monkeypatch.setattr("nprnn.spawning._PROCESSES", processes)
     with pretended_cuda(monkeypatch):
         assert main(["sweep", str(path), "--out", str(tmp_path / "out"), "--device", "cuda"]) == 0
     assert "8 members in 1 shard, 1 worker at once on cuda" in capsys.readouterr().out

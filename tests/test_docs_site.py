@@ -99,11 +99,11 @@ def test_nothing_is_fetched_from_elsewhere(site: Path, documents: dict[Path, Doc
 def test_no_link_and_no_anchor_is_dead(site: Path, documents: dict[Path, Document]) -> None:
     followed = 0
     for path, document in documents.items():
-        # A page that is served for any address has its links from the root.
-        for address in document.links if path.name != "404.html" else ():
+        for address in document.links:
             parts = urlsplit(address)
             if parts.scheme or address in ("", "#"):
                 continue
+            assert not address.startswith("/"), f"{path.relative_to(site)} links to {address}: of a server's root"
             there = _target(site, path, address)
             assert there.is_file(), f"{path.relative_to(site)} links to {address}"
             if parts.fragment and there in documents:

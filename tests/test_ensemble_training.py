@@ -646,6 +646,42 @@ def test_stopped_among_the_last_evaluations_the_others_are_not_finished(tmp_path
         assert numbers(one.run) == numbers(other.run)
 
 
+@pytest.mark.parametrize("after", ["its record", "its checkpoint"])
+def test_killed_after_an_evaluation_that_had_waited_nothing_stands_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    configs = [dataclasses.replace(CONFIG, seed=seed) for seed in range(3)]
+    members = [member(tmp_path / "stopped", config) for config in configs]
+    log = Log()
+    train_ensemble(members, stop=lambda: len(log.records) == 1, listener=log)
+    members = [member(tmp_path / "stopped", config) for config in configs]
+    with monkeypatch.context() as patch:
+        if after == "its record":
+            patch.setattr(Run, "save_checkpoint", killed)
+        else:
+            patch.setattr(Log, "on_record", killed)
+        with pytest.raises(KilledError):
+            train_ensemble(members, listener=Log())
+    members = [member(tmp_path / "stopped", config) for config in configs]
+    train_ensemble(members)
+    whole = [member(tmp_path / "whole", config) for config in configs]
+    train_ensemble(whole)
+    for one, other in zip(members, whole, strict=True):
+        assert numbers(one.run) == numbers(other.run)
+        assert [record["update"] for record in one.run.records()] == [
+            record["update"] for record in other.run.records()
+        ]
+        found = one.run.read_checkpoint(LAST)
+        assert found
+        assert not unjudged(found)
+
+
 def test_a_validation_set_that_blows_up_is_not_hidden_by_the_test_set(tmp_path: Path) -> None:
     one = member(tmp_path, CONFIG)
     valid = dataclasses.replace(one.data.valid, values=torch.full((20, 6), torch.inf))  # type: ignore[type-var]

@@ -364,6 +364,60 @@ def test_the_header_is_for_cxx_too(tmp_path: Path) -> None:
     assert subprocess.run([str(tmp_path / "main")], capture_output=True, check=True).stdout.decode() == "0 nö"
 
 
+def program_of(header: str) -> str:
+    """The program that a header shows."""
+    lines = iter(header.splitlines())
+    shown = [next(line for line in lines if "#include <stdio.h>" in line)]
+    while shown[-1] != " *     }":
+        shown.append(next(lines))
+    return "".join(f"{line.removeprefix(' *').removeprefix('     ')}\n" for line in shown)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("names", [None, ("sit", "run", "fall", "*/ \\ %s")])
+@pytest.mark.parametrize("at", ATS)
+def test_the_program_in_the_header_compiles_and_answers(
+    tmp_path: Path, precision: str, names: tuple[str, ...] | None, at: At
+) -> None:
+    both()
+    network = replace(make(at=at, seed=3), class_names=names)
+    integers, _ = write_files(network, tmp_path, wanted(network, precision))
+    (tmp_path / "main.c").write_text(program_of((tmp_path / "nprnn_model.h").read_text()))
+    x, _ = drawn(network, 9, 1)
+    numbers = " ".join(f"{float(v):.9g}" for v in x.flatten())
+    out = network.outputs(x)[0] if integers is None else torch.from_numpy(integers.outputs(x.numpy(), None))
+    scores = (out[-1] if at == "each" else out)[0].tolist()
+    for name in ("gcc", "clang"):
+        command = [name, *STRICT, "-Werror", "main.c", "nprnn_model.c", "-lm", "-o", "main"]
+        subprocess.run(command, cwd=tmp_path, check=True)
+        answered = subprocess.run([tmp_path / "main"], input=numbers, capture_output=True, text=True, check=True).stdout
+        if names is None:
+            assert [float(line) for line in answered.splitlines()] == pytest.approx(scores, rel=1e-4, abs=1e-5)
+        else:
+            best = max(range(4), key=scores.__getitem__)
+            called, _, score = answered.strip().rpartition(", score ")
+            assert (called, float(score)) == (names[best], pytest.approx(scores[best], rel=1e-4, abs=1e-5))
+        bad = subprocess.run([tmp_path / "main"], input="1 nan 2", capture_output=True, text=True, check=False)
+        assert (bad.returncode, bad.stdout) == (1, "")
+
+
+def test_the_header_says_what_outputs_are(tmp_path: Path) -> None:
+    for network, words in (
+        (
+            replace(make(), class_names=tuple("abcd")),
+            "scores, one for each class of nprnn_class_names: the larger, the",
+        ),
+        (make(), "Outputs are the numbers that the network was trained to give, in their units"),
+        (make(outputs=None), "Outputs are the states of the last layer."),
+    ):
+        write_files(network, tmp_path, Wanted())
+        header = (tmp_path / "nprnn_model.h").read_text()
+        assert words in header
+        # Softmax is neither there nor kept quiet about, but of states.
+        assert ("softmax" in header) == (network.head is not None)
+        assert "exp" not in (tmp_path / "nprnn_model.c").read_text().lower()
+
+
 class Stream:
     """nprnn_run of a library that was built here, with a state of its own."""
 

@@ -346,6 +346,46 @@ def test_what_a_killed_writer_left_is_no_clip_and_is_swept(tmp_path: Path) -> No
         assert not litter.exists()
 
 
+def test_clips_are_relabelled_and_their_features_stay(tmp_path: Path) -> None:
+    store = made(tmp_path / "s")
+    whole, old, files = store.fingerprint(), store.rows, {path: path.read_bytes() for path in tmp_path.rglob("*.safe*")}
+    features = [store.features(k).copy() for k in range(3)]
+    news = [old[1]._replace(label="other" * 9, group=None, splits={"01": "test"}), old[2]._replace(label="y")]
+    store.relabel(news)
+    for seen in (store, FeatureStore.open(tmp_path / "s")):
+        assert seen.rows == (old[0], *news)
+        seen.verify()
+        for k in range(3):
+            assert np.array_equal(seen.features(k), features[k])
+    assert store.fingerprint() != whole
+    assert store.fingerprint() == FeatureStore.open(tmp_path / "s").fingerprint()
+    store.relabel(old[1:])
+    assert store.fingerprint() == whole
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.safe*")} == files
+
+
+def test_relabelling_refuses_what_it_cannot_keep(tmp_path: Path) -> None:
+    store = made(tmp_path / "s")
+    good = store.rows[0]._replace(label="new")
+    for odd, words in (
+        (row("none", label="x"), "no clip 'none'"),
+        (store.rows[1]._replace(length=store.rows[1].length + 1), "steps to relabel"),
+        (store.rows[1]._replace(label=""), "needs a name and a label"),
+    ):
+        assert words in fault(lambda odd=odd: store.relabel([good, odd]))
+        # What came before it was done.
+        assert store.rows[0] == good
+        assert FeatureStore.open(tmp_path / "s").rows == store.rows
+    path = clip_file(store, 1)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    spoilt = FeatureStore.open(tmp_path / "s")
+    assert "is damaged" in fault(lambda: spoilt.relabel([spoilt.rows[1]._replace(label="new")]))
+    other = FeatureStore.open(tmp_path / "s")
+    with store.lock():
+        assert "another process is writing" in fault(lambda: other.relabel([good]))
+
+
 def test_a_full_disk_is_told_and_harms_nothing(small_disk: Path) -> None:
     store = FeatureStore.create(small_disk / "s", SOURCE, 1024)
 

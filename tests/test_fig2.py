@@ -387,7 +387,8 @@ def test_the_page_says_the_numbers() -> None:
             assert f"| {near(row.growth)} ({near(row.lowest)} to {near(row.highest)}) |" in page
     assert "Of 2 numbers that were expected, 1 pass." in page
     assert "The paper's claims hold in 2 of 4 planes." in page
-    assert "not measured" in page
+    assert "Scale paper has no number to hold against what is expected of N = 100 (1 in all)." in page
+    assert page.count("| PASS |") == 1, "what was not measured has no row"
     assert f"0.01 | 0.009 | {near(found.numbers[0].measured or 0)} | PASS" in page
     assert "does not hold" in page
     assert "0.5 for N = 2, 0.25 for N = 3" in page
@@ -467,8 +468,9 @@ def test_the_command_from_file_to_page(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["reproduce", str(file), "--out", str(out)]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "DOES NOT HOLD: (c) all comes to rest [mixed]: falls to the origin, 0.75 a step" in told
-    assert re.search(r"PASS: iRNN, N = 3, far_growth 0.0\d+ \(0.01 ± 0.009, its only eigenvalue\)", told)
-    assert "NOT MEASURED: IRNN, N = 100" in told
+    bounds = r"\(expected 0.01 ± 0.009: its only eigenvalue\)"
+    assert re.search(rf"PASS: iRNN, N = 3, growth per step far from the loss 0.0\d+ {bounds}", told)
+    assert "NOT MEASURED: Scale paper has no number to hold against what is expected of N = 100 (1 in all)." in told
     # The table is that of nprnn.dynamics, for every start that there is.
     facts = read_planes_record(out)
     want = growth_table(one_each("addition", 6, 3), sizes=[2, 3], draws=3)
@@ -542,3 +544,19 @@ def test_the_results_in_the_repository_are_those_of_their_record(tmp_path: Path)
         assert (folder / name).read_text() == text
     explorer = write_explorer(tmp_path / "explorer.html").read_bytes()
     assert (folder / "explorer.html").read_bytes() == explorer, "run nprnn reproduce fig2 --report-only"
+
+
+def test_quick_says_which_numbers_only_the_whole_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", "fig2", "--scale", "quick"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    line = "Scale quick has no number to hold against what is expected of N = 100 (8 in all)"
+    line += "; --scale paper measures it."
+    assert told.count("NOT MEASURED") == 1
+    assert f"NOT MEASURED: {line}" in told
+    assert "sounding" not in told
+    page = Path("results/fig2-quick/README.md").read_text()
+    assert line in page
+    assert "sounding" not in page

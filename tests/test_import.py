@@ -30,7 +30,7 @@ from nprnn.tasks.sequence_import import read_sequences, ready_sequences
 from nprnn.tasks.sequence_table import SequenceTable
 from nprnn.tasks.ucf101 import Ucf101
 from nprnn.tasks.ucf101_import import read_ucf101
-from sequence_makers import FLAT, X, Y, fault, save, with_value
+from sequence_makers import X, Y, fault, save, with_value
 from test_ucf101 import quantised, sets
 
 LENGTHS = [3, 1, 4, 2, 5]
@@ -42,6 +42,7 @@ RAGGED: dict[str, Any] = {
     "group": [7, 7, 2, 5, 9],
     "split": ["train", "train", "valid", "test", "train"],
 }
+LONG = np.ones((15, 2))  # as many steps as the lengths add up to
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +147,11 @@ def test_labels(tmp_path: Path, changed: dict[str, Any], labels: str) -> None:
 def test_classes_without_a_sequence_are_told(tmp_path: Path) -> None:
     ready = read_sequences(ragged(tmp_path, y=[1, 0, 0, 1, 0]))
     assert ready.about == ("1 of the class_names have no sequence and are not in the store: kick",)
+
+
+def test_one_class_alone_is_told(tmp_path: Path) -> None:
+    ready = read_sequences(ragged(tmp_path, y=["wave"] * 5, class_names=None))
+    assert ready.about == ("all clips are of one class, wave: the task ucf101 needs two, or it cannot learn",)
 
 
 def test_groups_that_are_text_are_numbered(tmp_path: Path) -> None:
@@ -408,11 +414,13 @@ def test_progress_in_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ({"y": None}, ["'y' is missing"]),
         ({"class_names": ["a", "a", "b"]}, ["class_names must be at least one, and each another"]),
         ({"class_names": ["a", "", "b"]}, ["needs a name and a label"]),
-        ({"x": with_value(np.nan, 3, 1, like=FLAT), "lengths": [12]}, ["1 of 24 values NaN or infinite"]),
-        ({"x": with_value(-np.inf, 3, 1, like=FLAT), "lengths": [12]}, ["1 of 24 values NaN or infinite"]),
-        ({"x": with_value(1e39, 3, 1, like=FLAT), "lengths": [12]}, ["beyond float32"]),
-        ({"x": with_value(-65520, 9, 1, like=np.ones((15, 2)))}, ["(sequence 3, s00003, step 1, feature 1)", "±65504"]),
-        ({"x": with_value(1e30, 0, 0, like=np.ones((15, 2)))}, ["1e+30 (sequence 0, s00000, step 0, feature 0)"]),
+        ({"y": [0.0, 1, 2, 1, 0]}, ["all are whole, so y.astype(int)"]),
+        ({"y": np.eye(3, dtype=int)[[1, 0, 2, 1, 0]]}, ["y is int64 (5, 3)", "so y.argmax(-1)"]),
+        ({"x": with_value(np.nan, 9, 1, like=LONG)}, ["1 of 30 values NaN", "sequence 3 has 1, the first at step 1"]),
+        ({"x": with_value(-np.inf, 9, 1, like=LONG)}, ["1 of 30 values NaN or infinite", "feature 1: -inf"]),
+        ({"x": with_value(1e39, 9, 1, like=LONG)}, ["beyond float32", "sequence 3", "step 1, feature 1: 1e+39"]),
+        ({"x": with_value(-65520, 9, 1, like=LONG)}, ["(sequence 3, s00003, step 1, feature 1)", "±65504"]),
+        ({"x": with_value(1e30, 0, 0, like=LONG)}, ["1e+30 (sequence 0, s00000, step 0, feature 0)"]),
         ({"lengths": [3, 1, 4, 2, 6]}, ["lengths add up to 16"]),
         ({"group": [7, 7, 2, 7, 9]}, ["group 7 is in train and test; a group belongs to one set"]),
         ({"group": ["a", "b", "b", "c", "d"]}, ["group b is in train and valid"]),

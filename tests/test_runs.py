@@ -90,10 +90,10 @@ def test_any_flipped_bit_or_cut_of_a_checkpoint_is_noticed(
 @pytest.mark.parametrize("content", [b"", b"x" * 99])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, content: bytes) -> None:
     run = Run.create(tmp_path, "x", {}, {})
-    run.save_checkpoint(checkpoint(7))
     run.append(record(7))
-    run.save_checkpoint(checkpoint(9))
+    run.save_checkpoint(checkpoint(7))
     run.append(record(9))
+    run.save_checkpoint(checkpoint(9))
     (run.folder / LAST).write_bytes(content)
     again = Run.open(run.folder)
     assert same(again.resume(), checkpoint(7))
@@ -249,8 +249,8 @@ def test_files_are_as_readable_as_the_umask_says(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_and_costs_nothing_that_was_saved(small_disk: Path) -> None:
     run = Run.create(small_disk, "x", {}, {})
-    run.save_checkpoint(checkpoint(7))
     run.append(record(7))
+    run.save_checkpoint(checkpoint(7))
     (small_disk / "ballast").write_bytes(b"x" * 65536)
 
     def fill() -> None:

@@ -96,7 +96,7 @@ def test_what_unpickles_is_not_even_imported_and_addresses_are_opened_in_one_pla
     for file, module in imports():
         assert module.split(".")[0] not in UNPICKLES, f"{file} imports {module}"
         if re.match(r"urllib\.request|http\.client|requests|httpx|ftplib|urllib3", module):
-            assert file == "tasks/download.py", f"{file} imports {module}"
+            assert file == "tasks/transfer.py", f"{file} imports {module}"
 
 
 # What these read, the package has just written itself.

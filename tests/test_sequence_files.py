@@ -48,6 +48,7 @@ def test_inputs_from_each_kind_of_file(tmp_path: Path) -> None:
 
 
 def test_inputs_refused(tmp_path: Path) -> None:
-    assert "nan at [0, 1, 0]" in fault(lambda: read_inputs(save(tmp_path / "d.npz", x=with_value(math.nan, 0, 1, 0))))
+    message = fault(lambda: read_inputs(save(tmp_path / "d.npz", x=with_value(math.nan, 0, 1, 0))))
+    assert "sequence 0 has 1, the first at step 1, feature 0: nan" in message
     assert "no such file" in fault(lambda: read_inputs(tmp_path / "none.csv"))
     assert "index.csv: there is no such file" in fault(lambda: read_inputs(tmp_path))

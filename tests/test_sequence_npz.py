@@ -52,9 +52,9 @@ SOME = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
         ({"y": Y}, ["'x' is missing"]),
         ({"x": X, "y": Y, "length": [3] * 4}, ["unknown array 'length'", "Did you mean 'lengths'?"]),
         ({"x": X, "y": Y, "Y": Y}, ["unknown array 'Y'", "Did you mean 'y'?"]),
-        ({"x": with_value(math.nan, 2, 1, 0), "y": Y}, ["1 of 24 values NaN or infinite", "nan at [2, 1, 0]"]),
-        ({"x": with_value(-math.inf, 3, 2, 1), "y": Y}, ["-inf at [3, 2, 1]"]),
-        ({"x": with_value(1e39, 0, 2, 1), "y": Y}, ["beyond float32", "1e+39 at [0, 2, 1]"]),
+        ({"x": with_value(math.nan, 2, 1, 0), "y": Y}, ["1 of 24 values NaN or infinite", "step 1, feature 0: nan"]),
+        ({"x": with_value(-math.inf, 3, 2, 1), "y": Y}, ["sequence 3 has 1, the first at step 2, feature 1: -inf"]),
+        ({"x": with_value(1e39, 0, 2, 1), "y": Y}, ["beyond float32", "sequence 0", "step 2, feature 1: 1e+39"]),
         ({"x": X, "y": with_value(math.nan, 1, like=Y)}, ["y has 1 of 4", "nan at [1]"]),
         ({"x": X.astype(complex), "y": Y}, ["real numbers", "complex128"]),
         ({"x": X > 0, "y": Y}, ["got bool", ".astype(np.float32)"]),
@@ -85,6 +85,28 @@ def test_arrays_refused(tmp_path: Path, arrays: dict[str, Any], words: list[str]
     message = refused(tmp_path, **arrays)
     for word in words:
         assert word in message
+
+
+def test_sequences_with_values_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    x, lengths = np.ones((15, 2)), [3, 1, 4, 2, 5]
+    x[3] = math.nan
+    x[5, 1] = x[7, 0] = math.inf
+    arrays: dict[str, Any] = {"lengths": lengths, "y": [0, 1, 0, 1, 0], "name": ["0", "rest", "walk 7", "run", "fall"]}
+    message = refused(tmp_path, x=x, **arrays)
+    assert message.partition("bad.npz: ")[2] == (
+        "x has 4 of 30 values NaN or infinite, in 2 of 5 sequences (all counted from 0): "
+        "sequence 1, rest, has 2, the first at step 0, feature 0: nan; "
+        "sequence 2, walk 7, has 2, the first at step 1, feature 1: inf. "
+        "Expected finite numbers: mend those values, or leave out those sequences"
+    )
+    x[:, 1] = -math.inf
+    message = refused(tmp_path, x=x, **arrays)
+    assert "17 of 30 values" in message
+    assert "in 5 of 5 sequences" in message
+    assert "sequence 0 has 3, the first at step 0, feature 1: -inf; sequence 1" in message
+    assert "sequence 2, walk 7, has 5" in message
+    assert "; and 2 sequences more." in message
+    assert "run" not in message
 
 
 class Trap:

@@ -23,7 +23,7 @@ def ragged(draw: st.DrawFn) -> tuple[list[int], list[int], list[int]]:
     count = draw(st.integers(6, 40))
     lengths = draw(st.lists(st.integers(1, 7), min_size=count, max_size=count))
     group = draw(st.lists(st.integers(0, 12), min_size=count, max_size=count))
-    classes = draw(st.lists(st.integers(0, 2), min_size=count, max_size=count))
+    classes = draw(st.lists(st.integers(0, 2), min_size=count, max_size=count).filter(lambda c: len(set(c)) > 1))
     return lengths, group, classes
 
 

@@ -523,9 +523,10 @@ def test_damaged_sources_are_named(tmp_path: Path, spoil: Any, words: str) -> No
 @pytest.mark.real_data
 def test_a_real_class(tmp_path: Path) -> None:
     path = real_data("ucf101/vgg16_relu6/BodyWeightSquats.npz")
-    store = import_ucf101(path.parent, tmp_path / "s", classes=["BodyWeightSquats"])
-    assert (len(store.rows), store.width, {row.length for row in store.rows}) == (112, 4096, {25})
-    sides = [row.splits["01"] for row in store.rows]
+    store = import_ucf101(path.parent, tmp_path / "s", classes=["BodyWeightSquats", "Archery"])
+    found = [row for row in store.rows if row.label == "BodyWeightSquats"]
+    assert (len(found), store.width, {row.length for row in found}) == (112, 4096, {25})
+    sides = [row.splits["01"] for row in found]
     assert (sides.count("train"), sides.count("test")) == (82, 30)
     with np.load(path) as file:
         x = float(file["xmax"]) * (file["q"][100].T / int(file["levels"])) ** 2
@@ -534,6 +535,13 @@ def test_a_real_class(tmp_path: Path) -> None:
     data = Ucf101(store=tmp_path / "s").load(0)
     assert groups(sets(data)["train"]) == set(range(8, 25))
     assert data.about[-1].startswith("split 01: the test clips are all those of groups 1-7")
+
+
+def test_one_class_alone_is_refused(tmp_path: Path) -> None:
+    alike = [row._replace(label="Diving") for row in rows()]
+    message = fault(lambda: Ucf101(store=made(tmp_path / "s", alike)).load(0))
+    assert "all 51 training clips are of one class, Diving" in message
+    assert "look at the labels" in message
 
 
 # --- the yardstick

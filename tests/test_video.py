@@ -493,6 +493,33 @@ def test_a_lone_column_of_splits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("path,label,extra", "'extra'"),
+        ("path,label,grup", "'grup' (did you mean 'group'?)"),
+        ("path,label,Split 01,Group", None),
+        ("path,label,spilt", "'spilt' (did you mean 'split'?)"),
+        # The name that it is like is there already.
+        ("file,class,labels,filename", "'labels', 'filename'"),
+        ("Path,Label,,recorded by", "'', 'recorded by'"),
+        ("path,label,group,split01,split02", None),
+        ("path,label," + ",".join(f"c{k}" for k in range(12)), "'c9', ... (12)"),
+    ],
+)
+def test_columns_of_an_index_that_are_not_used_are_told(tmp_path: Path, header: str, told: str | None) -> None:
+    (tmp_path / "a.avi").write_bytes(b"x")
+    cells = ["a.avi", "run", *("" for _ in header.split(",")[2:])]
+    (tmp_path / "index.csv").write_text(f"{header}\n{','.join(cells)}\n")
+    lines = [line for line in find_clips(tmp_path).about if "not used" in line]
+    if told is None:
+        assert not lines
+    else:
+        (line,) = lines
+        assert line.startswith(f"{tmp_path / 'index.csv'}: columns that are not used: '")
+        assert f"{told}. Known: path (or file), label (or class), group, split, " in line
+
+
+@pytest.mark.parametrize(
     ("index", "words"),
     [
         ("", ["one column 'path' or 'file'", "nothing"]),
@@ -671,10 +698,59 @@ def test_features_are_those_made_by_hand(tmp_path: Path, backbones: Path, capsys
         assert word in message
     message = fault(lambda: command_features(words_of(videos, tmp_path / "s", "--frames", "7", backbone="others")))
     assert "backbone" in message
-    (videos / "index.csv").write_text(f"path,label\n{store.rows[0].name},X\n")
-    message = fault(lambda: command_features(words_of(videos, tmp_path / "s", "--frames", "7")))
-    assert "says label 'A'" in message
-    assert "now say 'X'" in message
+
+
+def test_corrected_labels_need_no_decoding(tmp_path: Path, backbones: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    videos, index = some_videos(tmp_path / "v"), tmp_path / "v" / "index.csv"
+    names = sorted(f"{path.parent.name}/{path.name}" for path in videos.glob("*/*.avi"))
+    lines = [f"{name},{name[0]},{k},{'train' if k else 'test'}" for k, name in enumerate(names)]
+    first = "\n".join(["path,label,group,split", *lines])
+    index.write_text(first)
+    words = words_of(videos, tmp_path / "s", "--frames", "7")
+    assert command_features(words) == 0
+    before = FeatureStore.open(tmp_path / "s")
+    features = [before.features(k).copy() for k in range(6)]
+    files = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "s" / "clips").iterdir()}
+    # Videos that are gone, or could not be read any more, show that none is looked into.
+    for path in videos.glob("*/*.avi"):
+        path.write_bytes(b"no video")
+    video(videos / "A" / "new.avi", 4)
+    corrected = [
+        lines[0].replace(",A,0,test", ",X,0,valid"),
+        lines[1].replace(",1,", ",,"),
+        *lines[2:],
+        "A/new.avi,A,,",
+    ]
+    index.write_text("\n".join(["path,label,group,split", *corrected]))
+    capsys.readouterr()
+    assert command_features(words) == 0
+    said = capsys.readouterr().out
+    assert (
+        "2 clips in the store take what is said of them now (label of 1, splits of 1, group of 1) and keep their "
+        f"features: {names[0]}, whose label 'A' becomes 'X', splits {{'split': 'test'}} becomes {{'split': 'valid'}}"
+    ) in said
+    assert "6 are in the store already and not done again" in said
+    after = FeatureStore.open(tmp_path / "s")
+    rows = {row.name: row for row in after.rows}
+    old = {row.name: row for row in before.rows}
+    assert rows[names[0]] == old[names[0]]._replace(label="X", splits={"split": "valid"})
+    assert rows[names[1]] == old[names[1]]._replace(group=None)
+    assert {name: rows[name] for name in names[2:]} == {name: old[name] for name in names[2:]}
+    assert set(rows) == {*names, "A/new.avi"}
+    after.verify()
+    for k, row in enumerate(before.rows):
+        place = [r.name for r in after.rows].index(row.name)
+        assert np.array_equal(after.features(place), features[k])
+    now = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "s" / "clips").iterdir()}
+    assert sum(now[name] != files[name] for name in files) == 2
+    assert after.fingerprint() != before.fingerprint()
+    # Nothing to take is not told, and the index of before brings the store of before back.
+    assert command_features(words) == 0
+    assert "take what is said" not in capsys.readouterr().out
+    index.write_text(first)
+    assert command_features(words) == 0
+    back = {row.name: row for row in FeatureStore.open(tmp_path / "s").rows}
+    assert {name: back[name] for name in names} == old
 
 
 def test_broken_videos_are_left_out_with_the_reason(

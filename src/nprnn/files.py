@@ -5,7 +5,6 @@ the texts of settings and records, JSON and TOML, which may be a stranger's.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -13,9 +12,6 @@ import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
-
-# What asking for a lock says on a file system that has none, as some of clusters.
-NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

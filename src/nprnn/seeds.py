@@ -7,17 +7,16 @@ import hashlib
 import torch
 
 
-def derive(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+def derive(seed: int, *purpose: str | int) -> torch.Generator:
     """A generator for one purpose of one seed.
 
     Args:
         seed: the run's seed.
         *purpose: what the stream is for, such as ``"order", epoch``; other words give independent streams.
-        device: where the generator lives.
 
     Returns:
         A fresh ``torch.Generator`` at the start of its stream.
     """
     digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
     # 63 bits: torch takes signed 64-bit seeds.
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

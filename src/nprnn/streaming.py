@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.nn import functional
 from nprnn.errors import InputError
 from nprnn.ops import cpu
 from nprnn.ops.backends import chosen_instruction_set, kernel
+from nprnn.streaming_weights import layers_of, linear_of, scaling_of
 
 # From so many multiplications on the operator is quicker than the compiled step, which packs nothing and stays on one
 # thread: it multiplies several rows at once, on several threads.
@@ -79,7 +80,7 @@ class Streamer:
             raise InputError(
                 f"streams must be a whole number from 1 on, or None for one without an axis; got {streams!r}"
             )
-        layers = _layers(module)
+        layers = layers_of(module)
         first = layers[0].weight_ih
         hidden, self.input_size = first.shape
         if head is not None and head.in_features != hidden:
@@ -87,8 +88,8 @@ class Streamer:
         self.streams = streams
         self.steps = 0
         self._layers = layers
-        self._head = None if head is None else _linear(head, first)
-        self._scaling = _scaling(mean, scale, first)
+        self._head = None if head is None else linear_of(head, first)
+        self._scaling = scaling_of(mean, scale, first)
         axis = () if streams is None else (streams,)
         self._x = first.new_zeros(*axis, self.input_size)
         self.state = first.new_zeros(len(layers), *axis, hidden)
@@ -273,62 +274,3 @@ def _tensor(name: str, given: Any) -> Tensor:
         raise InputError(
             f"{name} must be numbers, as torch.as_tensor takes them; got {type(given).__name__} ({error})"
         ) from error
-
-
-class _Layer(NamedTuple):
-    weight_ih: Tensor
-    weight_hh: Tensor
-    bias: Tensor
-    nonlinearity: str
-
-
-def _layers(module: nn.Module) -> list[_Layer]:
-    recurrent = isinstance(module, nn.RNNBase) and module.mode in ("RNN_TANH", "RNN_RELU")
-    if not recurrent and not isinstance(module, nn.RNNCell):
-        raise InputError(f"a streamer runs an RNN or an RNNCell of torch or of nprnn, got {type(module).__name__}")
-    if getattr(module, "bidirectional", False):
-        raise InputError("a bidirectional network needs the end of the sequence first: it cannot run step by step")
-    suffixes = [f"_l{k}" for k in range(module.num_layers)] if isinstance(module, nn.RNNBase) else [""]
-    layers = []
-    for suffix in suffixes:
-        # Copies, contiguous whatever they were: a parametrized weight is computed once.
-        weight_ih, weight_hh = (
-            getattr(module, name + suffix).detach().clone(memory_format=torch.contiguous_format)
-            for name in ("weight_ih", "weight_hh")
-        )
-        if weight_ih.device.type != "cpu" or weight_ih.dtype not in (torch.float32, torch.float64):
-            raise InputError(
-                f"a streamer needs float32 or float64 weights on the CPU, got {weight_ih.dtype} on {weight_ih.device}; "
-                "convert the module with .float().cpu()"
-            )
-        bias = weight_ih.new_zeros(len(weight_ih))
-        if module.bias:
-            bias = (getattr(module, "bias_ih" + suffix) + getattr(module, "bias_hh" + suffix)).detach()
-        layers.append(_Layer(weight_ih, weight_hh, bias, str(module.nonlinearity)))
-    return layers
-
-
-def _linear(head: nn.Linear, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Copies of the head's weight [O, H] and bias [O]."""
-    weight = head.weight.detach().to(like, copy=True).contiguous()
-    return weight, weight.new_zeros(len(weight)) if head.bias is None else head.bias.detach().to(like, copy=True)
-
-
-def _scaling(mean: Tensor | None, scale: Tensor | None, first: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Copies of mean and scale [I], 0 and 1 where one of them is absent; None where both are.
-
-    Not folded into the weights: what a large mean leaves of an input would be lost in the difference of two products.
-    """
-    if mean is None and scale is None:
-        return None
-    size = first.shape[1]
-    for name, given in (("mean", mean), ("scale", scale)):
-        if given is not None and given.shape != (size,):
-            raise InputError(f"{name} must be [I] = [{size}], got shape {tuple(given.shape)}")
-    own_mean = first.new_zeros(size) if mean is None else mean.detach().to(first, copy=True).contiguous()
-    own_scale = first.new_ones(size) if scale is None else scale.detach().to(first, copy=True).contiguous()
-    if not own_mean.isfinite().all():
-        raise InputError(f"mean must be finite, got {own_mean.tolist()}")
-    if not own_scale.isfinite().all() or not own_scale.all():
-        raise InputError(f"scale must be finite and nowhere 0, got {own_scale.tolist()}")
-    return own_mean, own_scale

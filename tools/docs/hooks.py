@@ -58,7 +58,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Put the search's index where a page that no server sends can read it: into a script."""
+    """Put the search's index where a page that no server sends can read it: into a script.
+
+    The page of the theme for addresses that are not there goes: its links begin at a server's root.
+    """
+    (Path(config.site_dir) / "404.html").unlink(missing_ok=True)
     folder = Path(config.site_dir) / "search"
     index = (folder / "search_index.json").read_text()
     (folder / "search_index.js").write_text(f"var __index = {index}")

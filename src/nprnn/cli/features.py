@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,7 +39,8 @@ class _Arguments:
     videos: Annotated[
         tyro.conf.Positional[Path],
         tyro.conf.arg(
-            help="Folder of videos: class folders as in UCF-101, or an index.csv with path, label, group, split."
+            help="Folder of videos: a folder for each class, as in UCF-101; or any, with an index.csv, a line a video: "
+            "path, label, and if there are any group and split."
         ),
     ]
     out: Annotated[Path, tyro.conf.arg(help="The store: a new folder, or the one of the same command stopped before.")]
@@ -47,15 +49,23 @@ class _Arguments:
         tyro.conf.arg(help="An ONNX file, or module:function, which gives a torch module from [N, 3, S, S] to [N, F]."),
     ]
     splits: Annotated[
-        Path | None, tyro.conf.arg(help="Folder with UCF-101's trainlist01.txt, testlist01.txt, ..., classInd.txt.")
+        Path | None,
+        tyro.conf.arg(help="Folder of UCF-101's lists of sides: trainlist01.txt, testlist01.txt, ..., classInd.txt."),
     ] = None
     frames: Annotated[
-        int | None, tyro.conf.arg(help="So many frames of each video, evenly from the first to the last; all of fewer.")
+        int | None,
+        tyro.conf.arg(
+            help="How many frames of each video, evenly spread from first to last; all of a shorter one. Or --stride."
+        ),
     ] = None
-    stride: Annotated[int | None, tyro.conf.arg(help="Instead: every so manyth frame.")] = None
+    stride: Annotated[
+        int | None, tyro.conf.arg(help="Every so manyth frame (1: all) instead of --frames; longer videos give more.")
+    ] = None
     preprocess: Annotated[
         str | None,
-        tyro.conf.arg(help=f"Named settings: {', '.join(PREPROCESSING)}. The options below go before them."),
+        tyro.conf.arg(
+            help=f"How frames are made ready: {', '.join(PREPROCESSING)}. --size to --std go before what it says."
+        ),
     ] = None
     size: Annotated[int | None, tyro.conf.arg(help="Side of the square that the backbone sees.")] = None
     resize: Annotated[
@@ -94,8 +104,10 @@ def command_features(words: list[str]) -> int:
     del backbone
     with store.lock():
         store.verify()
-        todo = _left_to_do(store, layout)
+        there = store.names
+        todo = [clip for clip in layout.clips if clip.name not in there]
         _tell_found(store, layout, todo, options.videos)
+        _relabel(store, layout)
         remarks = Remarks(store.folder, store.names)
         for name, reason in layout.left_out:
             remarks.add(name, "left out", reason)
@@ -154,25 +166,27 @@ def _channels(name: str, text: str) -> tuple[float, ...]:
     return values * 3 if len(values) == 1 else values
 
 
-def _left_to_do(store: FeatureStore, layout: Layout) -> list[Clip]:
-    """The clips that are not in the store.
-
-    Raises:
-        DataError: the store says something else of a clip than the folder does now.
-    """
-    there = {row.name: row for row in store.rows}
-    for clip in layout.clips:
-        row = there.get(clip.name)
-        if row is None:
+def _relabel(store: FeatureStore, layout: Layout) -> None:
+    """Give the clips in the store the labels, groups and splits that the folder says now; nothing is decoded."""
+    said = {clip.name: clip for clip in layout.clips}
+    rows, changes, example = [], Counter[str](), ""
+    for row in store.rows:
+        if (clip := said.get(row.name)) is None:
             continue
-        for name in ("label", "group", "splits"):
-            old, new = getattr(row, name), getattr(clip, name)
-            if old != new:
-                raise DataError(
-                    f"{store.folder} says {name} {old!r} of {clip.name}, and the videos now say {new!r}; name another "
-                    "folder with --out, or give the index or lists of before"
-                )
-    return [clip for clip in layout.clips if clip.name not in there]
+        now = row._replace(label=clip.label, group=clip.group, splits=dict(clip.splits))
+        if now == row:
+            continue
+        rows.append(now)
+        changed = [name for name in ("label", "group", "splits") if getattr(row, name) != getattr(now, name)]
+        changes.update(changed)
+        what = ", ".join(f"{name} {getattr(row, name)!r} becomes {getattr(now, name)!r}" for name in changed)
+        example = example or f"{row.name}, whose {what}"
+    if not rows:
+        return
+    told = ", ".join(f"{name} of {count}" for name, count in changes.items())
+    _say(f"{len(rows)} clips in the store take what is said of them now ({told}) and keep their features: {example}")
+    _say("runs trained on the store as it was cannot go on with it; the index or lists of before bring it back")
+    store.relabel(rows)
 
 
 def _tell_found(store: FeatureStore, layout: Layout, todo: list[Clip], videos: Path) -> None:

@@ -9,6 +9,7 @@ from nprnn.experiments import Findings
 from nprnn.experiments.comparison import FINAL, Bar, ComparisonFindings
 from nprnn.experiments.planes import PlanesFindings
 from nprnn.reporting.comparison.words import spread_of
+from nprnn.reporting.planes.prose import QUANTITIES, unmeasured
 
 
 def tell_selection(findings: Findings) -> None:
@@ -45,10 +46,13 @@ def tell_planes(findings: PlanesFindings) -> None:
         say(f"{told}: ({plane.case}) {fate.case.says} [{plane.frame}]: {plane.fate}, {plane.growth:.3g} a step")
     for number in findings.numbers:
         expected = number.expected
-        measured = "not measured" if number.measured is None else f"{number.measured:.4f}"
-        bounds = f"{expected.value:g} ± {expected.within:g}, {expected.source}"
-        outcome = number.outcome or "NOT MEASURED"
-        say(f"{outcome}: {expected.scheme}, N = {expected.hidden}, {expected.quantity} {measured} ({bounds})")
+        if number.measured is None:
+            continue
+        bounds = f"expected {expected.value:g} ± {expected.within:g}: {expected.source}"
+        name = f"{expected.scheme}, N = {expected.hidden}, {QUANTITIES[expected.quantity]}"
+        say(f"{number.outcome}: {name} {number.measured:.4f} ({bounds})")
+    if told := unmeasured(findings):
+        say(f"NOT MEASURED: {told}")
 
 
 def tell_comparison(findings: ComparisonFindings) -> None:

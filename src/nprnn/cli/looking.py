@@ -26,11 +26,14 @@ from nprnn.reporting import (
     write_report,
     write_tables,
 )
+from nprnn.reporting.explained import FEW
 from nprnn.tasks import TASKS
 from nprnn.training import environment
 
 # A terminal shows no more runs one by one.
 SHOWN_RUNS = 30
+# Nor folders left out for one and the same reason.
+SHOWN_ALIKE = 3
 
 
 def command_runs(words: list[str]) -> int:
@@ -57,7 +60,12 @@ def command_report(words: list[str]) -> int:
 
     @dataclasses.dataclass(frozen=True)
     class Arguments:
-        runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help="Run folders, or folders of them.")]
+        runs: Annotated[
+            tyro.conf.Positional[tuple[Path, ...]],
+            tyro.conf.arg(
+                help="Run folders, or folders of them. Of a sweep's folder those that its sweep.toml asks for."
+            ),
+        ]
         out: Annotated[Path, tyro.conf.arg(help="The file to write.")] = Path("report.html")
         keys: Annotated[
             tuple[str, ...], tyro.conf.arg(help="One or two settings to draw over; left out, those that vary most.")
@@ -76,7 +84,8 @@ def command_report(words: list[str]) -> int:
     options = parse(Arguments, words, "nprnn report", command_report.__doc__)
     if not options.runs:
         raise ConfigError("name at least one run folder, or a folder of runs")
-    report = assemble(find_runs(options.runs), keys=options.keys, success=options.success)
+    found = find_runs(options.runs)
+    report = assemble(found, keys=options.keys, success=options.success, named=options.runs)
     picture = None if options.heatmap is None else report.sensitivity()
     _tell(report)
     written = [write_report(report, options.out)]
@@ -86,9 +95,9 @@ def command_report(words: list[str]) -> int:
         written.append(write_record(report, options.json, ["nprnn", "report", *words]))
     if options.heatmap is not None and picture is not None:
         written.append(write_picture(picture, options.heatmap))
-    console.print(f"{report.runs} runs, report to open: {written[0]}", markup=False, soft_wrap=True)
+    _say(f"{report.runs} runs, report to open: {written[0]}")
     for path in written[1:]:
-        console.print(f"written: {path}", markup=False, soft_wrap=True)
+        _say(f"written: {path}")
     return 0
 
 
@@ -110,16 +119,31 @@ def _tell(report: Report) -> None:
                 counts = (f"{r.successes} of {r.runs}", interval, str(r.diverged), f"{r.solved} of {r.settings}")
                 table.add_row(escape(r.model), *counts)
             console.print(table)
+        if section.few:
+            _say(f"no success rate of {', '.join(section.few)}: fewer than {FEW} runs have ended")
         unfinished = sum(not m.ended for m in study.members)
         if unfinished:
-            told = f"NOT FINISHED: {unfinished} of {len(study.members)} runs, left out of means and rates"
-            console.print(told, markup=False, soft_wrap=True)
+            _say(f"NOT FINISHED: {unfinished} of {len(study.members)} runs, left out of means and rates")
+    alike: dict[str, list[str]] = {}
     for entry in report.left_out:
-        console.print(f"LEFT OUT: {entry.folder}: {entry.reason}", markup=False, soft_wrap=True)
+        alike.setdefault(entry.reason, []).append(entry.folder)
+    for reason, names in alike.items():
+        if len(names) <= SHOWN_ALIKE:
+            for name in names:
+                _say(f"LEFT OUT: {name}: {reason}")
+        else:
+            more = f"and {len(names) - SHOWN_ALIKE} more"
+            _say(f"LEFT OUT: {len(names)} runs: {', '.join(names[:SHOWN_ALIKE])} {more}: {reason}")
+    for note in report.notes:
+        _say(f"note: {note}")
     for section in report.sections:
         for member in section.study.members:
             for told in member.remarks:
-                console.print(told, markup=False, soft_wrap=True)
+                _say(told)
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def command_info(words: list[str]) -> int:

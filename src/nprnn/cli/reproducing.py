@@ -50,7 +50,8 @@ class _Arguments:
     kept: Annotated[
         Path | None,
         tyro.conf.arg(
-            help="Where runs that have begun are kept too, to be committed and brought back; None is in results/state/."
+            help="Where runs that have begun are kept too, to be committed and brought back; None is in state/ beside "
+            "the folder of --out, without --out in results/state/."
         ),
     ] = None
     workers: Annotated[

@@ -49,7 +49,7 @@ class Asked:
         store: feature store; None where none was named.
         scale: how much of it.
         runs: folder of the runs; None is the kind's own place.
-        kept: where runs that have begun are kept; None is the kind's own place.
+        kept: where runs that have begun are kept; None is ``state`` beside ``out``.
         workers: processes at once; None is one for each core, or one on a CUDA device.
         device: where to compute.
         report_only: draw what the record holds.
@@ -111,6 +111,16 @@ def reproduce(experiment: AnyExperiment, asked: Asked) -> int:
             return _comparison(experiment, asked)
 
 
+def _tell_start(experiment: Experiment | Comparison, scale: Scale) -> None:
+    """What is about to be trained: the default scale may take hours or days."""
+    lasts = experiment.lasts(scale)
+    told = f"{experiment.key} at scale {scale}: {experiment.count(scale)} runs in all, those that are done included; "
+    told += f"takes, as measured: {lasts}" if lasts else "how long that takes was not measured"
+    if scale != "quick" and "quick" in experiment.scales:
+        told += f"; --scale quick is the small one, of {experiment.count('quick')} runs"
+    say(told)
+
+
 def _selection(experiment: Experiment, asked: Asked) -> int:
     asked.refuse(experiment, "keeps no runs that have begun", "kept", "collect")
     if asked.report_only:
@@ -122,6 +132,7 @@ def _selection(experiment: Experiment, asked: Asked) -> int:
             "tells how one is made"
         )
     workers = asked.processes
+    _tell_start(experiment, asked.scale)
     found, status = carry_out(
         experiment,
         asked.store,
@@ -159,10 +170,12 @@ def _comparison(experiment: Comparison, asked: Asked) -> int:
     def train(file: SweepFile, runs: Path, ended: frozenset[str]) -> int:
         return run_sweep(file, runs, workers, without=ended, device=asked.device)
 
+    if not asked.collect:
+        _tell_start(experiment, asked.scale)
     record, status = carry_out_comparison(
         experiment,
         asked.runs or Path("runs") / "reproduce" / experiment.task,
-        asked.kept or Path("results") / "state" / experiment.task,
+        asked.kept or asked.out.parent / "state" / experiment.task,
         asked.out,
         scale=asked.scale,
         train=None if asked.collect else train,

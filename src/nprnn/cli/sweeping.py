@@ -249,6 +249,8 @@ def _last_words(plan: Plan, board: Board, account: Account, interrupt: Interrupt
             "not begun, and the same command goes on"
         )
         return 143 if interrupt.signal == signal.SIGTERM else 130
+    if interrupt.name:
+        _say(f"{interrupt.name} came after the last update: nothing was left to stop, and nothing is lost")
     leaders = board.leaders()
     for member in leaders:
         _say(f"best by validation: {best_line(board, member, test=True)}")

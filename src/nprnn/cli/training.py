@@ -15,8 +15,10 @@ from nprnn.cli.common import OnDevice, console, parse
 from nprnn.configs import as_record
 from nprnn.devices import find_device
 from nprnn.errors import ConfigError, NonFiniteError, NprnnError
-from nprnn.models import MODELS, count_parameters, find_model
+from nprnn.models import MODELS, SequenceModel, count_parameters, find_model
 from nprnn.reporting import Curve, TensorBoard, TrainingProgress, learning_curves, metrics_table
+from nprnn.reporting.explained import task_in_a_line
+from nprnn.runs import Run
 from nprnn.tasks import TASKS, TaskConfig, find_task
 from nprnn.training import PRESETS, Listener, Outcome, Partners, TrainConfig, find_preset, joined, start_run, train
 
@@ -35,8 +37,7 @@ def command_train(words: list[str]) -> int:
 
 def _train(words: list[str], partners: Partners) -> int:
     if not words or words[0] in ("-h", "--help"):
-        console.print(f"usage: nprnn train TASK [OPTIONS]    TASK: {', '.join(TASKS)}", markup=False)
-        console.print("`nprnn train TASK --help` lists the options. Models: " + ", ".join(MODELS))
+        console.print(_help(), markup=False, soft_wrap=True)
         return 0
     with partners.in_step():
         with partners.heard():
@@ -80,6 +81,18 @@ def _train(words: list[str], partners: Partners) -> int:
         return 130 if interrupt.signal == signal.SIGINT else 143
     if partners.rank:
         return 0
+    if interrupt.name:
+        console.print(f"{interrupt.name} came after the last update: nothing was left to stop, and nothing is lost")
+    try:
+        return _finish(run, config, model, title)
+    except KeyboardInterrupt:
+        ended = f"interrupted after update {run.saved}, the last: {run.folder} has its checkpoint and evaluations; the "
+        console.print(f"{ended}same command trains no more and draws the curve", markup=False, soft_wrap=True)
+        raise
+
+
+def _finish(run: Run, config: TrainConfig, model: SequenceModel, title: str) -> int:
+    """The curve and the table of a run with nothing left to train."""
     if not run.records():
         console.print(f"{run.saved} of {config.updates} updates are done; the first evaluation comes later")
         return 0
@@ -90,6 +103,29 @@ def _train(words: list[str], partners: Partners) -> int:
     console.print(metrics_table(title, {**_test_rows(curve), "constant answer": curve.baseline}))
     console.print(f"learning curve: {picture}", markup=False, soft_wrap=True)
     return 0
+
+
+def _help() -> str:
+    width = max(map(len, [*TASKS, *MODELS]))
+    return "\n".join(
+        [
+            "usage: nprnn train TASK [OPTIONS]",
+            "",
+            (command_train.__doc__ or "").splitlines()[0],
+            "",
+            "tasks:",
+            *(f"  {name:<{width}} {task_in_a_line(name)}" for name in TASKS),
+            "",
+            "models, for --model, each named by how its recurrent weights start:",
+            *(f"  {name:<{width}} {about}" for name, about in MODELS.items()),
+            "",
+            "examples:",
+            "  nprnn train addition --preset quick",
+            "  nprnn train mnist --rows --model IRNN --seed 1 --download",
+            "",
+            "`nprnn train TASK --help` lists the options and presets of a task.",
+        ]
+    )
 
 
 def _test_rows(curve: Curve) -> dict[str, dict[str, float]]:
@@ -120,7 +156,8 @@ def _options(name: str, task_class: type[TaskConfig], words: list[str]) -> Any:
     preset_name = _value_of("--preset", words) or "default"
     preset = find_preset(name, preset_name)
     model = find_model(_value_of("--model", words) or preset.model)
-    about = "; ".join(f"{key}: {value.about}" for key, value in PRESETS[name].items())
+    presets = {**PRESETS[name], "none": find_preset(name, "none")}
+    about = "; ".join(f"{key}: {value.about}" for key, value in presets.items())
     arguments = dataclasses.make_dataclass(
         "Arguments",
         [

@@ -67,7 +67,7 @@ def best(settings: Sequence[Pooled]) -> Pooled | None:
     return max(ranked, key=lambda entry: entry[:3])[3] if ranked else None
 
 
-def complete(record: Record, experiment: Experiment, arm: Arm) -> bool:
+def complete(record: Record, arm: Arm) -> bool:
     """Whether every run of an arm has ended, so that there is nothing left to wait for before a choice."""
     runs = [run for run in record.runs if run.arm == arm.name]
     return bool(runs) and all(run.state in ("finished", "diverged") for run in runs)
@@ -77,7 +77,7 @@ def choose(record: Record, experiment: Experiment) -> None:
     """Put the choices of every arm that is to choose, and is complete, into the record."""
     record.choices = {}
     for name in experiment.choose_by:
-        if complete(record, experiment, experiment.arm(name)):
+        if complete(record, experiment.arm(name)):
             found = {model: best(pool(record, name, model)) for model in experiment.models}
             record.choices[name] = {model: dict(p.setting) for model, p in found.items() if p is not None}
 

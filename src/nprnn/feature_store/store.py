@@ -14,7 +14,7 @@ import contextlib
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from nprnn.feature_store.clips import (
     seal,
 )
 from nprnn.files import parse_json, write_atomically
+from nprnn.locks import locked
 
 FORMAT = 1
 FACTS = "store.json"
@@ -199,6 +200,38 @@ class FeatureStore:
             _sync(path.parent)
         self._add(header)
 
+    def relabel(self, rows: Iterable[ClipRow]) -> None:
+        """Say something else of clips that are there; their features stay as they are, to the bit.
+
+        Each clip's file is replaced in one step: after a kill it says the one or the other. Other processes that have
+        the store open go on with what it said before.
+
+        Args:
+            rows: what is known of each now; their names and lengths stay.
+
+        Raises:
+            DataError: a row of no clip here or that makes no sense, a damaged file, another process writes, or the
+                folder cannot be written.
+        """
+        with self.lock():
+            places = {row.name: (k, row.length) for k, row in enumerate(self.rows)}
+            try:
+                for row in map(checked, rows):
+                    k, length = places.get(row.name, (0, 0))
+                    if row.length != length:
+                        raise DataError(f"{self.folder} has no clip {row.name!r} of {row.length} steps to relabel")
+                    header, content = pack(row, self.features(k))
+                    # Some systems replace no file that is mapped.
+                    self._mapped_bytes -= self._mapped.pop(row.name).nbytes
+                    path = self._path(row)
+                    with self._writing(path):
+                        write_atomically(path, content)
+                        _sync(path.parent)
+                    self._headers[row.name] = header
+            finally:
+                # Once, for sorting all rows after each would take longer than all the rest.
+                self._rows = None
+
     @contextlib.contextmanager
     def lock(self, *, wait: bool = False) -> Iterator[None]:
         """Keep other processes from appending; what they appended until now is seen. One lock serves many appends.
@@ -213,27 +246,20 @@ class FeatureStore:
             yield
             return
         path = self.folder / ".lock"
-        with self._writing(path):
-            # Never through a link: the folder may be a stranger's. (Not every system knows these.)
-            careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | careful, 0o666)
-        try:
-            with self._writing(path), contextlib.suppress(ImportError):  # not on this system: go without
-                import fcntl
-
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise DataError(f"another process is writing to {self.folder}; wait for it to end") from None
+        with contextlib.ExitStack() as held:
+            with self._writing(path):
+                had = held.enter_context(locked(path, wait=wait, needed=True))
+            if not had:
+                raise DataError(f"another process is writing to {self.folder}; wait for it to end")
             self._locked = True
-            with self._writing(self.folder):
-                for litter in self.folder.glob(f"{CLIPS}/.*{SUFFIX}.*"):
-                    litter.unlink()
-            self._look()
-            yield
-        finally:
-            self._locked = False
-            os.close(descriptor)
+            try:
+                with self._writing(self.folder):
+                    for litter in self.folder.glob(f"{CLIPS}/.*{SUFFIX}.*"):
+                        litter.unlink()
+                self._look()
+                yield
+            finally:
+                self._locked = False
 
     def fingerprint(self) -> str:
         """A hash of where the features come from, of all rows, and of all features by their checksums."""

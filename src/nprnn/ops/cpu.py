@@ -5,6 +5,8 @@ Forward and backward have the signatures of ``nprnn.ops.reference``. ``obstacle`
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +17,10 @@ from nprnn.ops.reference import members_of
 _native: Any = None
 MISSING = ""
 try:
-    from nprnn import _native
+    _native = import_module("nprnn._native")
 except ImportError as error:
-    MISSING = str(error)
+    # It goes into records, which should not tell where a machine has its files.
+    MISSING = str(error) if error.path is None else str(error).replace(error.path, Path(error.path).name)
 
 _SETS = () if MISSING else tuple(_native.instruction_sets())
 

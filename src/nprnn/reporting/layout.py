@@ -32,8 +32,12 @@ PAGE = """<!doctype html>
 <div class="loud"><p>LEFT OUT: {{ left_out|length }} folder{{ "s" if left_out|length > 1 else "" }}</p>
 <ul>{% for folder in left_out %}<li><code>{{ folder.folder }}</code>: {{ folder.reason }}</li>{% endfor %}</ul></div>
 {% endif %}
+{% for note in notes %}
+<div class="loud"><p>{{ note }}</p></div>
+{% endfor %}
 {% for s in sections %}
 <h2>{{ s.study.title }}</h2>
+<p>{{ s.about|join(" ") }}</p>
 <p>{{ s.study.members|length }} run{{ "s" if s.study.members|length > 1 else "" }} of {{ s.study.models|join(", ") }}.
 {% if s.study.keys %}What varies: {% for key, values in s.varied.items() %}<b>{{ key }}</b> ({{ values }}){{
  ", " if not loop.last else "" }}{% endfor %}.{% endif %}</p>
@@ -59,6 +63,10 @@ every mean and rate below.</p>
 {% endfor %}</table></div>
 {% endif %}
 {% endfor %}
+{% if s.few %}
+<p>Success is {{ s.study.side }} {{ s.criterion }} by the last iterate ({{ s.criterion.origin }}). No success rate is
+told of {{ s.few|join(", ") }}: fewer than {{ least }} runs have ended.</p>
+{% endif %}
 {% if s.best %}
 <h3>Best setting of each model, chosen by validation</h3>
 <div class="scroll"><table>
@@ -104,6 +112,7 @@ fewest seeds. {{ links(s.best_links) }}</p>
 (f.export ~ "-").startswith(f.format|replace(", ", "-") ~ "-") %} ({{ f.format }}){% endif %}{% if
 f["update"] is not none %}, update {{ f["update"] }}{% endif %}<br><code>{{ f.folder }}</code>{% elif
 f.row == "streamer" %}the same in nprnn.Streamer{% else %}{{ f.model }}, {{ f.hidden }} hidden units, in torch{%
+if f.model not in s.study.models and f.row == "LSTM" %}<br>(not trained: to compare with){% endif %}{%
 endif %}</td><td>{{ count(f.parameters) }}</td>
 <td>{{ count(f.weights_float32) }}</td><td>{{ count(f.weights_int8) }}</td>
 <td>{{ count(f.state_float32) }}</td><td>{{ count(f.state_int8) }}</td><td>{{ count(f.flops_per_step) }}</td>
@@ -114,6 +123,10 @@ f.compared_on and f.compared_on != "the whole test set" %}<br>{{ f.compared_on }
 endif %}</tr>
 {% endfor %}</table></div>
 {% if s.footprint_folded %}</details>{% endif %}
+{% if "LSTM" not in s.study.models %}
+<p>No LSTM was trained here: its row is what one of as many hidden units would take, sizes and flops by formula and a
+time, where there is one, with untrained weights.</p>
+{% endif %}
 <p>Parameters are those that inference needs: one bias a unit, for the LSTM one a gate and unit. Bytes of an export are
 as its format counts them, the others by formula: in float32 4 a number; in int8 1 a weight, 8 a row for its scale and
 bias, 2 a number of the state. Flops are the multiplications and additions of the matrix products, with I inputs, H

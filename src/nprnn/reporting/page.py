@@ -11,6 +11,7 @@ from typing import Any
 
 from nprnn.errors import RunError
 from nprnn.files import write_atomically
+from nprnn.reporting.explained import FEW, sentences
 from nprnn.reporting.layout import PAGE, template
 from nprnn.reporting.members import Member, show
 from nprnn.reporting.record import as_study_record, best_results
@@ -39,7 +40,7 @@ def write_report(report: Report, path: Path) -> Path:
         RunError: it cannot be written.
     """
     sections = [_view(section) for section in report.sections]
-    html = template(PAGE).render(sections=sections, left_out=report.left_out)
+    html = template(PAGE).render(sections=sections, left_out=report.left_out, notes=report.notes, least=FEW)
     return put(path, html.encode())
 
 
@@ -120,6 +121,9 @@ def _view(section: Section) -> dict[str, Any]:
             best.append({**facts, "tests": tests})
     return {
         "study": study,
+        "about": sentences(study),
+        "few": section.few,
+        "criterion": section.criterion,
         "varied": {key: _range(study, key) for key in study.keys},
         "unfinished": [m for m in study.members if not m.ended],
         "pictures": [

@@ -10,6 +10,7 @@ from pathlib import Path
 from nprnn.errors import ConfigError, RunError
 from nprnn.reporting.curves import MOST_LINES, learning_curves
 from nprnn.reporting.dots import dots_by_model, rate_picture
+from nprnn.reporting.explained import FEW
 from nprnn.reporting.footprint import Footprint, footprint_of
 from nprnn.reporting.heatmaps import MOST_VALUES, heat_map
 from nprnn.reporting.members import LeftOut, clean, read_members
@@ -17,6 +18,7 @@ from nprnn.reporting.over_keys import dots_over_keys
 from nprnn.reporting.panels import curve_panels
 from nprnn.reporting.study import Study, studies
 from nprnn.reporting.success import Criterion, Rate, criteria, rates
+from nprnn.reporting.sweep_copy import Asked, asked_for
 from nprnn.reporting.tables import Row, cell_rows, curve_rows, dot_rows, rate_rows, run_rows
 
 
@@ -47,7 +49,8 @@ class Section:
         name: for its files.
         study: the study.
         criterion: what counts as success; None where nothing says.
-        rates: the success rates; empty without a criterion or an ended run.
+        rates: the success rates, of models with runs enough; empty without a criterion.
+        few: models with runs that have ended, and too few of them for a rate; empty where there is a single run.
         pictures: in the order of the page.
         runs: a row a run and reading.
         footprint: what its networks take, and what came of their exports.
@@ -57,6 +60,7 @@ class Section:
     study: Study
     criterion: Criterion | None
     rates: list[Rate]
+    few: list[str]
     pictures: list[Picture]
     runs: list[Row]
     footprint: Footprint
@@ -69,10 +73,12 @@ class Report:
     Attributes:
         sections: one for each study.
         left_out: folders that no number stands on.
+        notes: what else to tell of the runs.
     """
 
     sections: list[Section]
     left_out: list[LeftOut]
+    notes: Sequence[str] = ()
 
     @property
     def runs(self) -> int:
@@ -94,13 +100,21 @@ class Report:
         return found[0]
 
 
-def assemble(folders: Sequence[Path], *, keys: Sequence[str] = (), success: str | None = None) -> Report:
+def assemble(
+    folders: Sequence[Path],
+    *,
+    keys: Sequence[str] = (),
+    success: str | None = None,
+    named: Sequence[Path] = (),
+) -> Report:
     """Read runs and make everything that a report shows.
 
     Args:
         folders: run folders.
         keys: one or two settings to draw over; empty takes those that vary most.
         success: the criterion, such as "mse<0.01"; None takes each study's default.
+        named: what the run folders were found by; where that is the folder of a sweep, the runs that its file does not
+            ask for are left out. Empty takes all.
 
     Returns:
         The report.
@@ -109,6 +123,8 @@ def assemble(folders: Sequence[Path], *, keys: Sequence[str] = (), success: str 
         RunError: no run can be read, or none has an evaluation or an end yet.
         ConfigError: keys or a criterion that do not fit the runs.
     """
+    asked = asked_for(named, folders) if named else Asked(list(folders), [], [])
+    folders = asked.folders
     members, left_out = read_members(folders)
     if not members:
         raise RunError(f"none of {len(folders)} runs can be read; {left_out[0].folder}: {left_out[0].reason}")
@@ -117,11 +133,14 @@ def assemble(folders: Sequence[Path], *, keys: Sequence[str] = (), success: str 
     found = studies(members, keys)
     wanted = criteria(found, success)
     places = {(str(folder.resolve().parent), clean(folder.name)): folder for folder in folders}
-    return Report([_section(k, study, wanted[k], places) for k, study in enumerate(found)], left_out)
+    sections = [_section(k, study, wanted[k], places) for k, study in enumerate(found)]
+    return Report(sections, [*asked.left_out, *left_out], asked.notes)
 
 
 def _section(place: int, study: Study, criterion: Criterion | None, places: Mapping[tuple[str, str], Path]) -> Section:
-    found = rates(study, criterion) if criterion else []
+    known = rates(study, criterion) if criterion else []
+    found = [rate for rate in known if rate.runs >= FEW]
+    few = [rate.model for rate in known if rate.runs < FEW] if len(study.members) > 1 else []
     pictures = []
     with_records = [m for m in study.members if m.records]
     if with_records:
@@ -145,7 +164,9 @@ def _section(place: int, study: Study, criterion: Criterion | None, places: Mapp
             )
     words = re.sub(r"[^a-z0-9]+", "-", study.members[0].task.lower()).strip("-")[:40]
     name = f"{place + 1}-{words or 'task'}"
-    return Section(name, study, criterion, found, pictures, run_rows(study, criterion), footprint_of(study, places))
+    return Section(
+        name, study, criterion, found, few, pictures, run_rows(study, criterion), footprint_of(study, places)
+    )
 
 
 def _lines(study: Study) -> tuple[bytes, str]:

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from nprnn.errors import RunError
-from nprnn.files import NO_LOCKS, keep_copy, parse_json, write_atomically
+from nprnn.files import keep_copy, parse_json, write_atomically
+from nprnn.locks import is_locked, locked
 from nprnn.runs.checkpoint import Checkpoint, pack, unpack
 from nprnn.runs.records import line_of, read_records
 
@@ -172,8 +173,8 @@ class Run:
     def resume(self) -> Checkpoint | None:
         """The checkpoint to go on from: the last, or the one before if that is damaged; None for a fresh start.
 
-        Records and snapshots past it are dropped: they will be made again. So are half-written files of a process
-        that was killed, and the note that an earlier try diverged.
+        Records and snapshots that came after it are dropped: they will be made again. So are half-written files of a
+        process that was killed, and the note that an earlier try diverged.
 
         Raises:
             RunError: all checkpoints are damaged.
@@ -192,12 +193,14 @@ class Run:
                     path.unlink()
         records = self.records()
         kept = [record for record in records if record["update"] <= self.saved]
-        if len(kept) < len(records) or self._cut_short():
-            self.write(METRICS, "".join(map(line_of, kept)).encode())
         if checkpoint:
             extra = dict(checkpoint.extra)
             self._recorded = extra.pop(RECORDED, len(kept))
             checkpoint = checkpoint._replace(extra=extra)
+            # One of the checkpoint's own update may have come after it, where it was written before that evaluation.
+            kept = kept[: self._recorded]
+        if len(kept) < len(records) or self._cut_short():
+            self.write(METRICS, "".join(map(line_of, kept)).encode())
         if lost := self._lost(self.saved, len(kept), self._recorded):
             self.notice = f"{self.notice}; {lost}" if self.notice else lost
         return checkpoint
@@ -229,43 +232,16 @@ class Run:
         Raises:
             RunError: another process does.
         """
-        try:
-            import fcntl
-        except ImportError:  # not on this system: go without
+        with contextlib.ExitStack() as held:
+            with self._writing(".lock") as path:
+                had = held.enter_context(locked(path))
+            if not had:
+                raise RunError(f"another process is training in {self.folder}")
             yield
-            return
-        with self._writing(".lock") as path:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _CAREFUL, 0o666)
-        try:
-            with self._writing(".lock"):
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise RunError(f"another process is training in {self.folder}") from None
-                except OSError as error:
-                    if error.errno not in NO_LOCKS:
-                        raise
-            yield
-        finally:
-            os.close(descriptor)
 
     def in_use(self) -> bool:
         """Whether a process trains in this folder now, as far as can be told; changes nothing."""
-        try:
-            import fcntl
-
-            descriptor = os.open(self.folder / ".lock", os.O_RDONLY | _CAREFUL)
-        except (ImportError, OSError):
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        finally:
-            os.close(descriptor)
-        return False
+        return is_locked(self.folder / ".lock")
 
     def progress(self) -> int:
         """Updates done at the last checkpoint that can be read; 0 without one.

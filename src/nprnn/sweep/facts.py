@@ -33,7 +33,6 @@ class TaskFacts:
         data_bytes: memory of all sets.
         headline: the metric to choose by.
         higher_is_better: of the headline.
-        chooses: whether there is a validation set to choose by.
         seconds: how long loading took.
     """
 
@@ -45,7 +44,6 @@ class TaskFacts:
     data_bytes: int
     headline: str
     higher_is_better: bool
-    chooses: bool
     seconds: float
 
     @classmethod
@@ -61,7 +59,6 @@ class TaskFacts:
             data_bytes=_bytes([s for s in (data.train, data.valid, data.test) if s is not None]),
             headline=data.objective.headline,
             higher_is_better=data.objective.higher_is_better,
-            chooses=data.valid is not None,
             seconds=seconds,
         )
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nprnn.errors import RunError
-from nprnn.files import NO_LOCKS, write_atomically
+from nprnn.files import write_atomically
+from nprnn.locks import locked
 from nprnn.sweep.file import SweepFile
 from nprnn.sweep.parts import Part
 
@@ -63,29 +64,11 @@ def _occupied(folder: Path, what: str) -> RunError:
 
 @contextlib.contextmanager
 def _locked(path: Path, *, shared: bool) -> Iterator[bool]:
-    """Hold a lock on a file, which is made; tells whether it was to be had. Where there are no locks it always is."""
-    try:
-        import fcntl
-    except ImportError:  # not on this system: go without
-        yield True
-        return
-    with _writing(path):
-        careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | careful, 0o666)
-    try:
-        had = True
+    """As ``locked``; a file that cannot be made is told in a sweep's words."""
+    with contextlib.ExitStack() as held:
         with _writing(path):
-            try:
-                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            except BlockingIOError:
-                had = False
-            except OSError as error:
-                # Some file systems of clusters are mounted without locks.
-                if error.errno not in NO_LOCKS:
-                    raise
+            had = held.enter_context(locked(path, shared=shared))
         yield had
-    finally:
-        os.close(descriptor)
 
 
 def keep_file(folder: Path, file: SweepFile) -> None:

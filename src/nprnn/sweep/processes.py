@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
@@ -10,15 +9,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import NamedTuple
 
-from nprnn.errors import RunError
-from nprnn.processes import signals_held
+from nprnn.spawning import end, spawn
 from nprnn.sweep.messages import Given, Gone, Message, Order
 from nprnn.sweep.shards import Shard
 from nprnn.sweep.worker import labour
-
-# Never fork: a forked child has none of torch's threads, and hangs when it asks them.
-_PROCESSES = multiprocessing.get_context("spawn")
-_SECONDS_TO_EXIT = 10.0
 
 
 class Labourer(NamedTuple):
@@ -45,29 +39,14 @@ class Labourer(NamedTuple):
         Raises:
             RunError: the system gives none.
         """
-        ours, theirs = _PROCESSES.Pipe(duplex=False)
-        process = _PROCESSES.Process(target=labour, args=(theirs, order), daemon=True)
-        try:
-            with signals_held():
-                process.start()
-        except OSError as error:
-            raise RunError(f"cannot start a process: {error.strerror or error}") from error
-        finally:
-            # Ours would keep the pipe open after the worker's death.
-            theirs.close()
-        return cls(process, ours)
+        return cls(*spawn(labour, order))
 
     def hear(self) -> Message:
         """The next that it tells, waited for; ``Gone`` once it has ended."""
         try:
             message: Message = self.channel.recv()
         except (EOFError, OSError):
-            self.process.join(_SECONDS_TO_EXIT)
-            if self.process.is_alive():
-                self.process.kill()
-                self.process.join()
-            self.channel.close()
-            return Gone(self.process.exitcode)
+            return Gone(end(self.process, self.channel))
         return message
 
     def leave(self) -> None:

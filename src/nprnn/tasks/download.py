@@ -1,23 +1,19 @@
-"""Fetching the MNIST files over verified TLS: resumed when cut off, and never believed before their checksum fits."""
+"""Fetching the MNIST files: mirror after mirror, and never believed before their checksum fits."""
 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
-from urllib import request as web
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 
 from nprnn.errors import DataError, InputError
 from nprnn.tasks.idx import MNIST_MD5, open_content
+from nprnn.tasks.transfer import CHUNK, BrokenError, RefusedError, Report, Transfers, drop, on_disk
 
 MNIST_MIRRORS: tuple[str, ...] = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -30,30 +26,6 @@ ATTEMPTS = 3
 """Tries per mirror when the connection breaks."""
 RETRY_PAUSE = 1.0
 """Seconds between those tries."""
-
-Report = Callable[[int, int | None], None]
-"""Called with the bytes so far and the bytes in all, or None where the server does not say."""
-
-_CHUNK = 1 << 16
-
-
-class _RefusedError(Exception):
-    """This mirror will not do; go on to the next."""
-
-
-class _BrokenError(Exception):
-    """The transfer broke off; trying the same mirror again may help."""
-
-
-class _HttpsRedirects(web.HTTPRedirectHandler):
-    """Follows redirects, but never out of TLS."""
-
-    def redirect_request(
-        self, req: web.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
-    ) -> web.Request | None:
-        if urlsplit(newurl).scheme != "https":
-            raise _RefusedError(f"it redirects to {newurl}, which is not https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def cache_folder() -> Path:
@@ -133,23 +105,23 @@ def fetch(
     if name in ("", ".", "..") or re.search(r"[/\\\x00]", name):
         raise InputError(f"expected a plain file name to fetch, got {name!r}.")
     target, part = folder / name, folder / f"{name}.part"
-    with _on_disk(target):
+    with on_disk(target):
         if target.exists() and _fault(target, md5) is None:
             return target
     for mirror in mirrors:
         _require_https(mirror)
-    opener = _opener(context)
-    with _on_disk(part):
+    transfers = Transfers(context, timeout, limit, report)
+    with on_disk(part):
         folder.mkdir(parents=True, exist_ok=True)
     reasons = []
     for mirror in mirrors:
         url = mirror.removesuffix("/") + "/" + quote(name)
         try:
-            _fetch_from(opener, url, part, md5, timeout, limit, report)
-        except (_RefusedError, _BrokenError) as error:
+            _fetch_from(transfers, url, part, md5)
+        except (RefusedError, BrokenError) as error:
             reasons.append(f"  {url}: {error}")
             continue
-        with _on_disk(part):
+        with on_disk(part):
             os.replace(part, target)
         return target
     listed = "\n".join(reasons) or "  (no mirrors were given)"
@@ -160,93 +132,23 @@ def fetch(
     )
 
 
-def _fetch_from(
-    opener: web.OpenerDirector, url: str, part: Path, md5: str, timeout: float, limit: int, report: Report | None
-) -> None:
+def _fetch_from(transfers: Transfers, url: str, part: Path, md5: str) -> None:
     """Leave the whole, verified file in ``part``, or raise."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            resumed = _transfer(opener, url, part, timeout, limit, report)
-        except _BrokenError as error:
+            resumed = transfers.bring(url, part)
+        except BrokenError as error:
             if attempt == ATTEMPTS:
-                raise _BrokenError(f"{error} ({ATTEMPTS} tries)") from error
+                raise BrokenError(f"{error} ({ATTEMPTS} tries)") from error
             time.sleep(RETRY_PAUSE)
             continue
         fault = _fault(part, md5)
         if fault is None:
             return
-        _drop(part)
+        drop(part)
         # What this mirror sent was joined to older bytes, so the fault may be theirs: it gets one clean try.
         if not resumed or attempt == ATTEMPTS:
-            raise _RefusedError(fault)
-
-
-def _transfer(
-    opener: web.OpenerDirector, url: str, part: Path, timeout: float, limit: int, report: Report | None
-) -> bool:
-    """One request, its body added to ``part``; whether that continued an older piece."""
-    with _on_disk(part):
-        have = part.stat().st_size if part.exists() else 0
-    if have >= limit:
-        _drop(part)
-        have = 0
-    asked = web.Request(url, headers={"User-Agent": "nprnn", "Accept-Encoding": "identity"})
-    if have:
-        asked.add_header("Range", f"bytes={have}-")
-    with _connect(opener, asked, part, timeout) as response:
-        total: int | None = None
-        if response.status == 206:
-            given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
-            if given is None or int(given[1]) != have:
-                _drop(part)
-                raise _BrokenError(f"it answered with another range than asked, from byte {have}")
-            total = None if given[2] == "*" else int(given[2])
-        else:
-            have = 0
-            total = response.length
-        resumed = have > 0
-        if total is not None and total > limit:
-            raise _RefusedError(f"it offers {total} bytes, over the limit of {limit}")
-        with _on_disk(part), part.open("ab" if resumed else "wb") as out:
-            for piece in _pieces(response):
-                have += len(piece)
-                if have > limit:
-                    break
-                out.write(piece)
-                if report is not None:
-                    report(have, total)
-    if have > limit:
-        _drop(part)
-        raise _RefusedError(f"it sends more than the limit of {limit} bytes")
-    if total is not None and have < total:
-        raise _BrokenError(f"the connection ended after {have} of {total} bytes")
-    return resumed
-
-
-def _connect(opener: web.OpenerDirector, asked: web.Request, part: Path, timeout: float) -> http.client.HTTPResponse:
-    try:
-        response: http.client.HTTPResponse = opener.open(asked, timeout=timeout)
-    except HTTPError as error:
-        error.close()
-        if error.code == 416 and asked.has_header("Range"):
-            _drop(part)
-            raise _BrokenError("it has no bytes after those already here") from error
-        raise _RefusedError(f"it answered {error.code} {error.reason}") from error
-    except URLError as error:
-        if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise _RefusedError(f"its certificate is not trusted: {error.reason.verify_message}") from error
-        raise _RefusedError(f"no connection: {error.reason}") from error
-    except (OSError, http.client.HTTPException, UnicodeError) as error:
-        raise _BrokenError(f"the connection broke: {error!r}") from error
-    return response
-
-
-def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    try:
-        while piece := response.read(_CHUNK):
-            yield piece
-    except (OSError, http.client.HTTPException) as error:
-        raise _BrokenError(f"the connection broke: {error!r}") from error
+            raise RefusedError(fault)
 
 
 def _fault(path: Path, md5: str) -> str | None:
@@ -254,7 +156,7 @@ def _fault(path: Path, md5: str) -> str | None:
     digest, size = hashlib.md5(usedforsecurity=False), 0
     try:
         with open_content(path) as content:
-            while piece := content.read(_CHUNK):
+            while piece := content.read(CHUNK):
                 digest.update(piece)
                 size += len(piece)
                 if size > MAX_CONTENT:
@@ -276,38 +178,3 @@ def _require_https(mirror: str) -> None:
         raise DataError(
             f"expected the address of a mirror as https://host/folder/, got {mirror!r}; nothing was fetched."
         )
-
-
-def _opener(context: ssl.SSLContext | None) -> web.OpenerDirector:
-    context = ssl.create_default_context() if context is None else context
-    if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
-        raise InputError("expected a TLS context that verifies certificate and host name; add your CA to it instead.")
-    # Put together by hand: the ready-made opener would also read http, ftp, data and file addresses.
-    opener = web.OpenerDirector()
-    handlers: tuple[Any, ...] = (
-        web.ProxyHandler(),
-        web.UnknownHandler(),
-        web.HTTPSHandler(context=context),
-        web.HTTPDefaultErrorHandler(),
-        _HttpsRedirects(),
-        web.HTTPErrorProcessor(),
-    )
-    for handler in handlers:
-        opener.add_handler(handler)
-    return opener
-
-
-@contextmanager
-def _on_disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}. What had arrived is kept. Free some space or allow "
-            "writing there, or name another folder with --data-dir or NPRNN_CACHE."
-        ) from error
-
-
-def _drop(part: Path) -> None:
-    with _on_disk(part):
-        part.unlink(missing_ok=True)

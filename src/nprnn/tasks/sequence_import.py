@@ -21,7 +21,7 @@ from nprnn.tasks.ready_features import Clips, Part, ReadyFeatures
 from nprnn.tasks.sequence_files import read_table
 from nprnn.tasks.sequence_splits import Division
 from nprnn.tasks.sequence_table import SequenceTable
-from nprnn.tasks.sequence_targets import listed, make_targets
+from nprnn.tasks.sequence_targets import is_one_hot, listed, make_targets
 
 SPLIT = "split"
 """What a split is called that nobody named."""
@@ -103,6 +103,8 @@ def ready_sequences(table: SequenceTable, path: Path, digest: str, split_name: s
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     present = set(codes.tolist())
+    if len(present) == 1:
+        about.append(f"all clips are of one class, {classes[codes[0]]}: the task ucf101 needs two, or it cannot learn")
     if unused := [name for k, name in enumerate(classes) if k not in present]:
         about.append(f"{len(unused)} of the class_names have no sequence and are not in the store: {listed(unused)}")
     if group_names:
@@ -133,9 +135,14 @@ def _classes(table: SequenceTable, path: Path) -> tuple[NDArray[Any], tuple[str,
     if y is None or table.steps_have_targets:
         raise DataError(f"{path}: y has a target for each step, but a clip has one class; save y (N,), {instead}")
     if y.dtype.kind == "f" or y.ndim != 1:
+        hint = ""
+        if is_one_hot(y):
+            hint = ": it has a single 1 in each row, so y.argmax(-1)"
+        elif y.ndim == 1 and (y == np.round(y)).all():
+            hint = ": all are whole, so y.astype(int) if they are classes"
         raise DataError(
             f"{path}: y is {y.dtype} {y.shape}, numbers to predict, but a clip has one class; save y as "
-            f"integers or text (N,), {instead}"
+            f"integers or text (N,){hint}, {instead}"
         )
     codes, names = make_targets(table, "classes", path)
     if names is None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nprnn.errors import DataError
 from nprnn.tasks.npz import MAX_BYTES, names_in, read_arrays
-from nprnn.tasks.sequence_table import SequenceTable, refuse, refuse_unknown, to_float32
+from nprnn.tasks.sequence_table import SequenceTable, refuse, refuse_unknown, refuse_unreal, steps_to_float32
 
 KEYS = ("x", "y", "lengths", "split", "group", "class_names", "name")
 
@@ -44,7 +44,7 @@ def read_npz(path: Path, labelled: bool, recording: bool) -> SequenceTable:
     raw = arrays["x"]
     if raw.size == 0:
         raise DataError(f"{path}: x is empty, its shape is {raw.shape}")
-    x, steps, lengths = _sequences(raw, arrays.get("lengths"), recording, f"{path}: x")
+    flat, steps, lengths = _sequences(raw, arrays.get("lengths"), recording, f"{path}: x")
     count = len(lengths)
     columns = {key: _text(arrays[key]) for key in ("name", "split", "group", "class_names") if key in arrays}
     for key, column in columns.items():
@@ -53,6 +53,7 @@ def read_npz(path: Path, labelled: bool, recording: bool) -> SequenceTable:
         if column.dtype.kind not in kinds or column.shape != (size,):
             raise DataError(f"{path}: {key} must be {wanted} ({size},), got {column.dtype} {column.shape}")
     names = columns["name"].tolist() if "name" in columns else [str(k) for k in range(count)]
+    x = steps_to_float32(flat, lengths, names, f"{path}: x")
     if not labelled:
         return SequenceTable(x, lengths, names)
     y, per_step = _aligned(_text(arrays["y"]), count, len(x), steps, f"{path}: y")
@@ -62,8 +63,9 @@ def read_npz(path: Path, labelled: bool, recording: bool) -> SequenceTable:
 
 def _sequences(
     raw: NDArray[Any], lengths: NDArray[Any] | None, recording: bool, what: str
-) -> tuple[NDArray[np.float32], int | None, NDArray[np.int64]]:
+) -> tuple[NDArray[Any], int | None, NDArray[np.int64]]:
     """Steps [S, I]; how many each sequence has where the array itself says that; and the lengths [N]."""
+    refuse_unreal(raw, what)
     shape = raw.shape
     if lengths is not None:
         if raw.ndim not in (1, 2):
@@ -73,14 +75,13 @@ def _sequences(
         refuse((lengths < 1) | (lengths > shape[0]), lengths, f"{what} lengths:", f"outside 1..{shape[0]}")
         if (total := int(lengths.astype(np.int64).sum())) != shape[0]:
             raise DataError(f"{what} has {shape[0]} steps, but lengths add up to {total}")
-        return to_float32(raw, what).reshape(shape[0], -1), None, lengths.astype(np.int64)
+        return raw.reshape(shape[0], -1), None, lengths.astype(np.int64)
     if recording and raw.ndim in (1, 2):
-        return to_float32(raw, what).reshape(shape[0], -1), None, np.array([shape[0]])
+        return raw.reshape(shape[0], -1), None, np.array([shape[0]])
     if raw.ndim not in (2, 3):
         hint = " One long recording needs --window." if raw.ndim == 1 else ""
         raise DataError(f"{what} must be (N, T, I) or (N, T), or (steps, I) with lengths; got {shape}.{hint} {_RAGGED}")
-    flat = to_float32(raw, what).reshape(shape[0] * shape[1], -1)
-    return flat, shape[1], np.full(shape[0], shape[1], np.int64)
+    return raw.reshape(shape[0] * shape[1], -1), shape[1], np.full(shape[0], shape[1], np.int64)
 
 
 def _aligned(y: NDArray[Any], count: int, total: int, steps: int | None, what: str) -> tuple[NDArray[Any], bool]:

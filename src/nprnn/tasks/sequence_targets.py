@@ -12,6 +12,7 @@ from nprnn.errors import DataError
 from nprnn.tasks.sequence_table import SequenceTable, to_float32
 
 _SHOWN = 20  # classes that a person is told of
+_FEW = 4  # numbers that stand for all
 
 
 def make_targets(table: SequenceTable, kind: str, path: Path) -> tuple[NDArray[Any], tuple[str, ...] | None]:
@@ -33,6 +34,12 @@ def make_targets(table: SequenceTable, kind: str, path: Path) -> tuple[NDArray[A
         found = "nothing" if y is None else f"{y.dtype} {y.shape}"
         raise DataError(f"{path}: y must be integers, text or floats, got {found}")
     y = y.astype(np.int64) if y.dtype.kind == "b" else y
+    # Not guessed at: a network of C outputs that is taught 0 and 1 by squared errors is seldom what was meant.
+    if kind != "numbers" and is_one_hot(y):
+        raise DataError(
+            f"{path}: y {y.dtype} {y.shape} has a single 1 in each row, and a row has one class, not {y.shape[1]} "
+            "numbers: save y.argmax(-1); for quantities use --targets numbers"
+        )
     if kind == "numbers" or (kind == "auto" and y.dtype.kind == "f"):
         if names is not None:
             raise DataError(
@@ -69,6 +76,43 @@ def make_targets(table: SequenceTable, kind: str, path: Path) -> tuple[NDArray[A
             f"{y[first]!s} at {first}; expected 0..{len(names) - 1}, or the names themselves"
         )
     return codes.astype(np.int64), names
+
+
+def is_one_hot(y: NDArray[Any]) -> bool:
+    """Whether each row of [M, C] holds a single 1 and 0 else."""
+    if y.ndim != 2 or y.shape[1] < 2 or y.dtype.kind not in "biuf":
+        return False
+    return bool(((y == 0) | (y == 1)).all() and ((y == 1).sum(1) == 1).all())
+
+
+def doubts(table: SequenceTable, kind: str) -> list[str]:
+    """What a person may have meant otherwise than ``make_targets`` takes it, in lines; it can be meant as taken.
+
+    Args:
+        table: What the file gave, its targets taken already.
+        kind: As of ``make_targets``.
+    """
+    y = table.y
+    if y is None or kind == "numbers":
+        return []
+    lines = []
+    count, steps = len(table.lengths), int(table.lengths[0])
+    alike = table.steps_have_targets and y.ndim == 1 and count > 1 and bool((table.lengths == steps).all())
+    if alike and is_one_hot(y.reshape(count, steps)):
+        lines.append(
+            f"y has a single 1 for each sequence and is taken for a target of each of its {steps} steps; if it is "
+            f"one of {steps} classes for each sequence, save y.argmax(-1)"
+        )
+    if kind == "auto" and y.dtype.kind == "f" and (y == np.round(y)).all():
+        values = np.unique(y)
+        # Where no value comes twice, nobody would take them for classes.
+        if len(values) < y.size:
+            some = ", ".join(str(value) for value in values[:_FEW].tolist()) + (", ..." if len(values) > _FEW else "")
+            lines.append(
+                f"y are floats, yet all are whole ({some}): taken for numbers to predict. If they are classes, use "
+                "--targets classes, or save y as integers (in an index.csv 1, not 1.0)"
+            )
+    return lines
 
 
 def listed(names: list[str] | tuple[str, ...]) -> str:

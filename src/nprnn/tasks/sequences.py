@@ -18,7 +18,7 @@ from nprnn.tasks.sequence_files import read_table
 from nprnn.tasks.sequence_sets import SequenceSet
 from nprnn.tasks.sequence_splits import SIDES, TRAIN, Division
 from nprnn.tasks.sequence_table import SequenceTable
-from nprnn.tasks.sequence_targets import listed, make_targets
+from nprnn.tasks.sequence_targets import doubts, listed, make_targets
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,12 @@ class Sequences:
                     f"{self.data}: {len(unseen)} labels of the {side} set never occur in training: "
                     f"{listed(unseen)}. Train on each class; or, if y are quantities, use --targets numbers"
                 )
+        if int((counts > 0).sum()) < 2:
+            raise DataError(
+                f"{self.data}: all training targets are of one class, {names[int(counts.argmax())]}: there is nothing "
+                "to tell apart. Expected two classes or more: look at the labels, and at what split trains on; or, if "
+                "y are quantities, use --targets numbers"
+            )
         weights = None
         if self.class_weights == "balanced":
             # A class that has a name but no rows is never a target: its weight is never used.
@@ -190,6 +196,7 @@ class Sequences:
             lines.append(f"{len(names)} classes, one for each {each}: {listed(names)}")
         else:
             lines.append(f"{_many(y.shape[1] if y.ndim == 2 else 1, 'number')} to predict for each {each}")
+        lines += doubts(table, self.targets)
         lines.append(", ".join(f"{name} {len(part)}" for name, part in zip(SIDES, sets, strict=True)))
         if table.group is not None:
             lines.append(f"groups: {len(np.unique(table.group))}, none in two splits")

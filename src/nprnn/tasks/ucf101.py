@@ -68,7 +68,7 @@ class Ucf101:
         Raises:
             ConfigError: no store named, or settings that do not fit it.
             DataError: a missing or damaged store, a group on two sides of the split, a set that is empty or has a class
-                that is never trained on.
+                that is never trained on, or one class alone to train on.
         """
         if self.store is None:
             raise ConfigError("name the feature store with --store: a folder with a store.json")
@@ -114,6 +114,11 @@ class Ucf101:
 
     def _check_classes(self, train: ClipSet, others: tuple[ClipSet, ...], classes: tuple[str, ...]) -> None:
         known = set(train.y.tolist())
+        if len(known) == 1:
+            raise DataError(
+                f"{self.store}: all {len(train)} training clips are of one class, {classes[known.pop()]}: there is "
+                "nothing to tell apart. Expected two classes or more: look at the labels, or choose another split"
+            )
         for side, other in zip(SIDES[1:], others, strict=True):
             if unseen := [classes[k] for k in sorted(set(other.y.tolist()) - known)]:
                 raise DataError(

@@ -36,6 +36,11 @@ class Interrupt:
         """Put back who listened before."""
         self._restore()
 
+    @property
+    def name(self) -> str:
+        """What came, as a person calls it; empty where nothing did."""
+        return "" if self.signal is None else "Ctrl-C" if self.signal == signal.SIGINT else "SIGTERM"
+
     def __call__(self) -> bool:
         """Whether to stop."""
         return self.signal is not None

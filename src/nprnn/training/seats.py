@@ -155,16 +155,20 @@ class Seat:
             run.save_snapshot(Checkpoint(self._weights(), self.done, {}))
         run.append(record)
         self.window = Window()
-        self.checkpoint(optimizer)
+        # Also over one of this update: that was written by a process that was stopped before it could evaluate.
+        self._save(optimizer)
         return record
 
     def checkpoint(self, optimizer: dict[str, Tensor]) -> None:
         """Write a checkpoint of this moment, unless there is one."""
-        run = self.member.run
-        if self.done > run.saved:
+        if self.done > self.member.run.saved:
             self._check_parameters()
-            tensors = self._weights() | {f"optimizer.{name}": tensor.cpu() for name, tensor in optimizer.items()}
-            run.save_checkpoint(Checkpoint(tensors, self.done, {"window": asdict(self.window), "best": self.best}))
+            self._save(optimizer)
+
+    def _save(self, optimizer: dict[str, Tensor]) -> None:
+        tensors = self._weights() | {f"optimizer.{name}": tensor.cpu() for name, tensor in optimizer.items()}
+        extra = {"window": asdict(self.window), "best": self.best}
+        self.member.run.save_checkpoint(Checkpoint(tensors, self.done, extra))
 
     def _check_parameters(self) -> None:
         wrong = [name for name, p in self.model.named_parameters() if not bool(p.isfinite().all())]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from nprnn.errors import RunError
-from nprnn.processes import cause_of_death, signals_held
+from nprnn.processes import cause_of_death
+from nprnn.spawning import end, spawn
 from nprnn.video.worker import Begun, Broken, Done, Given, Message, Order, Ready, Refused, labour
 
-# Never fork: a forked child has none of torch's threads, and hangs when it asks them.
-_PROCESSES = multiprocessing.get_context("spawn")
 _SECONDS_ASLEEP = 0.25
-_SECONDS_TO_EXIT = 10.0
 
 
 class Taker(Protocol):
@@ -102,10 +99,8 @@ class Crew:
             for channel, worker in self._workers.items():
                 channel.close()
                 worker.process.terminate()
-            for worker in self._workers.values():
-                worker.process.join(_SECONDS_TO_EXIT)
-                worker.process.kill()
-                worker.process.join()
+            for channel, worker in self._workers.items():
+                end(worker.process, channel)
 
     def _hire(self) -> None:
         while self._queue and len(self._workers) < self._most:
@@ -115,16 +110,7 @@ class Crew:
             self._start(alone=True)
 
     def _start(self, *, alone: bool) -> None:
-        ours, theirs = _PROCESSES.Pipe()
-        process = _PROCESSES.Process(target=labour, args=(theirs, self._order), daemon=True)
-        try:
-            with signals_held():
-                process.start()
-        except OSError as error:
-            raise RunError(f"cannot start a process: {error.strerror or error}") from error
-        finally:
-            # Ours would keep the pipe open after the worker's death.
-            theirs.close()
+        process, ours = spawn(labour, self._order, duplex=True)
         self._workers[ours] = worker = _Worker(process, alone)
         self._give(ours, worker, self._suspects if alone else self._queue)
 
@@ -168,17 +154,13 @@ class Crew:
 
     def _conclude(self, channel: Connection, worker: _Worker) -> None:
         """The worker's end: see to the clips it leaves."""
-        worker.process.join(_SECONDS_TO_EXIT)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-        channel.close()
+        status = end(worker.process, channel)
         del self._workers[channel]
         if worker.broken:
             raise RunError(worker.broken)
         if not worker.given:
             return
-        death = cause_of_death(worker.process.exitcode)
+        death = cause_of_death(status)
         if not worker.ready:
             raise RunError(f"a process could not begin: {death}; try fewer --workers")
         if worker.alone:

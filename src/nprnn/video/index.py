@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
 
 from nprnn.errors import DataError, nearest
 from nprnn.tasks.csv_rows import read_rows
@@ -13,6 +14,8 @@ from nprnn.tasks.csv_rows import read_rows
 PATHS = ("path", "file")
 LABELS = ("label", "class")
 SIDES = ("train", "valid", "test")
+KNOWN = "path (or file), label (or class), group, split, split01, split02, ..."
+"""The columns, for a person."""
 MAX_BYTES = 1 << 28
 """The largest index."""
 
@@ -39,7 +42,19 @@ class Entry:
     fault: str = ""
 
 
-def read_index(index: Path) -> list[Entry]:
+class Index(NamedTuple):
+    """What an index lists.
+
+    Attributes:
+        entries: the videos, in their order.
+        unused: columns that are not read, each in quotation marks and perhaps with the name that was meant.
+    """
+
+    entries: list[Entry]
+    unused: tuple[str, ...]
+
+
+def read_index(index: Path) -> Index:
     """What an index lists.
 
     The columns are ``path`` (or ``file``), ``label`` (or ``class``), and, if they are there, ``group`` and ``split`` or
@@ -49,7 +64,7 @@ def read_index(index: Path) -> list[Entry]:
         index: the file; paths in it are relative to its folder.
 
     Returns:
-        The entries, in their order; whether the files are there is not asked.
+        The entries, of which it is not asked whether the files are there, and the columns that were left unread.
 
     Raises:
         DataError: a missing column, a path that leads out of the folder, a line that makes no sense.
@@ -82,7 +97,20 @@ def read_index(index: Path) -> list[Entry]:
         entries.append(Entry(name, row[label], None if group is None else _group(row[group], where), sides))
     if not entries:
         raise DataError(f"{index}: lists no videos; expected lines below the header, one a video")
-    return entries
+    return Index(entries, _unused(header, {path, label, *([] if group is None else [group]), *splits.values()}))
+
+
+def _unused(header: Sequence[str], used: Collection[int]) -> tuple[str, ...]:
+    """The columns that are not among those used; a name that another column has already was not meant."""
+    columns = {header[k].lower() for k in used}
+    free = [names for names in (PATHS, LABELS, ("group",)) if columns.isdisjoint(names)]
+    meant = [name for names in free for name in names] + ["split"]
+    told = []
+    for k, column in enumerate(header):
+        if k not in used:
+            guess = nearest(column, meant)
+            told.append(f"{column!r} (did you mean {guess!r}?)" if guess else repr(column))
+    return tuple(told)
 
 
 def _column(index: Path, columns: Sequence[str], names: Sequence[str]) -> int:

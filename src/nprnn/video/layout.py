@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nprnn.errors import ConfigError, DataError
-from nprnn.video.index import Entry, read_index
+from nprnn.video.index import KNOWN, Entry, Index, read_index
 from nprnn.video.splits import Lists
 
 SUFFIXES = frozenset([".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv", ".3gp"])
 """Endings of file names that make a file a video, whatever their case."""
 
+_SHOWN = 10  # unused columns that a person is told of
 _UCF = re.compile(r"v_(?P<label>.+)_g(?P<group>\d{1,9})_c\d+", re.IGNORECASE)
 
 
@@ -78,7 +79,7 @@ def find_clips(folder: Path, lists: Path | None = None) -> Layout:
         raise DataError(f"{folder} is not a folder; expected class folders with videos in them, or an index.csv")
     index = folder / "index.csv"
     try:
-        entries = read_index(index) if os.path.lexists(index) else _scan(folder)
+        entries, unused = read_index(index) if os.path.lexists(index) else Index(_scan(folder), ())
     except OSError as error:
         raise DataError(f"{error.filename or folder} cannot be read: {error.strerror or error}") from error
     if lists is not None:
@@ -93,7 +94,11 @@ def find_clips(folder: Path, lists: Path | None = None) -> Layout:
         else:
             clips.append(Clip(entry.name, path.absolute(), entry.label, entry.group, entry.splits))
     clips.sort(key=lambda clip: clip.name)
-    return Layout(tuple(clips), tuple(left_out), tuple(_about(clips, lists)))
+    about = _about(clips, lists)
+    if unused:
+        some = ", ".join(unused[:_SHOWN]) + (f", ... ({len(unused)})" if len(unused) > _SHOWN else "")
+        about.append(f"{index}: columns that are not used: {some}. Known: {KNOWN}")
+    return Layout(tuple(clips), tuple(left_out), tuple(about))
 
 
 def _scan(folder: Path) -> list[Entry]:

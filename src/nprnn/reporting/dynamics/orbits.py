@@ -17,7 +17,7 @@ Row = dict[str, Any]
 COLUMNS = ("stage", "draw", "period", "what it is", "growth around", "‖h‖", "units on", "output there")
 
 
-def orbit_entries(subject: Subject, stage: Stage, found: Portrait) -> list[Row]:
+def orbit_entries(stage: Stage, found: Portrait) -> list[Row]:
     """All that was found, as JSON values; the states themselves among them."""
     rows: list[Row] = []
     for looked in found.orbits or ():
@@ -43,7 +43,7 @@ def orbit_cells(subject: Subject, stage: Stage, words: str, found: Portrait) -> 
             ", ".join(map(str, entry["units_on"])),
             _said(subject, entry),
         )
-        for entry in orbit_entries(subject, stage, found)
+        for entry in orbit_entries(stage, found)
     ]
 
 

@@ -111,7 +111,7 @@ def _stage(subject: Subject, stage: Stage, found: Portrait, brief: bool) -> dict
         "input_step": found.input_step,
         **({} if brief else {"arrays": {k: None if v is None else _nested(v) for k, v in arrays.items()}}),
         "looked_for_orbits": looked,
-        "orbits": orbit_entries(subject, stage, found),
+        "orbits": orbit_entries(stage, found),
     }
 
 

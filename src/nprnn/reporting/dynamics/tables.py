@@ -42,7 +42,7 @@ def analysis_csv(found: Sequence[Portrayed], *, brief: bool = False) -> Mapping[
                 "curves": _curves(portrait),
                 "units": _units(portrait),
                 "exponents": _exponents(portrait),
-                "orbits": [_orbit(entry) for entry in orbit_entries(subject, stage, portrait)],
+                "orbits": [_orbit(entry) for entry in orbit_entries(stage, portrait)],
             }
             for name in names:
                 files[name] += [{**who, **row} for row in rows[name]]

@@ -61,7 +61,11 @@ def planes_blocks(findings: PlanesFindings, command: str) -> list[Block]:
         Picture("gradients", "Gradients at the start, by start and size", prose.gradients_caption(findings)),
     ]
     if findings.numbers:
-        blocks += [Heading("Against what was expected", 3), Paragraph(prose.EXPECTED), _expected(findings)]
+        blocks.append(Heading("Against what was expected", 3))
+        if any(number.measured is not None for number in findings.numbers):
+            blocks += [Paragraph(prose.EXPECTED), _expected(findings)]
+        if told := prose.unmeasured(findings):
+            blocks.append(Paragraph(told))
     blocks += [Heading("All starts", 3), *_rows(findings), Paragraph(prose.columns(findings)), _starts(findings)]
     blocks.append(Heading("What differs from the paper"))
     blocks += [Bullets(experiment.differs)] if experiment.differs else []
@@ -96,11 +100,12 @@ def _expected(findings: PlanesFindings) -> Table:
             prose.QUANTITIES[number.expected.quantity],
             f"{number.expected.value:g}",
             f"{number.expected.within:g}",
-            NOTHING if number.measured is None else near(number.measured),
-            number.outcome or "not measured",
+            near(number.measured),
+            str(number.outcome),
             number.expected.source,
         )
         for number in findings.numbers
+        if number.measured is not None
     ]
     return Table(columns, rows, ("start", "number", "outcome", "who says so"))
 

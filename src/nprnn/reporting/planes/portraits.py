@@ -29,7 +29,6 @@ _REGIONS = (
     ((False, True), "#F8EEDB", "only the second on"),
     ((False, False), "#DDDDDD", "both off"),
 )
-_GREY = "0.35"
 _INK = "0.2"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from nprnn.experiments.planes import PlanesFindings
@@ -31,8 +32,19 @@ RAYS = (
 EXPECTED = (
     "PASS where the measured number is no further from the expected one than the tolerance, which is written in the "
     "experiment's file. What the paper's argument for two units would mean for N units stands beside what was "
-    "measured before."
+    "measured before: a first sounding is our own measurement, made before the experiment was written."
 )
+
+
+def unmeasured(findings: PlanesFindings) -> str:
+    """Which sizes a scale leaves out though numbers of them are expected; empty where none are."""
+    missing = Counter(number.expected.hidden for number in findings.numbers if number.measured is None)
+    if not missing:
+        return ""
+    sizes = " and ".join(f"N = {hidden}" for hidden in missing)
+    expected = f"what is expected of {sizes} ({missing.total()} in all)"
+    remedy = "; --scale paper measures it" if findings.scale == "quick" else ""
+    return f"Scale {findings.scale} has no number to hold against {expected}{remedy}."
 
 
 def what_it_is(findings: PlanesFindings) -> str:
