@@ -12,4 +12,4 @@ from nprnn.rnn import RNN as RNN
 from nprnn.rnn import RNNCell as RNNCell
 from nprnn.streaming import Streamer as Streamer
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
