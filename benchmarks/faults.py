@@ -20,11 +20,12 @@ from nprnn.reporting.summary import put_part
 
 # What the tests take a sample of.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from fault_matrix import DAMAGE, TOGETHER, Stage, Verdict
+from fault_matrix import DAMAGE, TOGETHER, Stage
 from fault_scenes import SCENES, Scene
 from faulty import HARM, Nursery
 
 FOLDER = Path("results/robustness")
+WRONG = "WRONG"
 HARMS = (*HARM, *DAMAGE, TOGETHER)
 TITLES = {
     "kill": "SIGKILL",
@@ -36,12 +37,13 @@ TITLES = {
 }
 
 
-def main(out: Path = FOLDER / "faults.json", only: tuple[str, ...] = ()) -> int:
+def main(out: Path = FOLDER / "faults.json", only: tuple[str, ...] = (), again: bool = False) -> int:
     """Carry out the cases and write the record after each command; what it holds of other commands stays.
 
     Args:
         out: where the record goes; the page beside it is written anew.
         only: beginnings of names of commands; none is all.
+        again: carry out only the cells of the record in which a case went wrong.
 
     Returns:
         The exit status: 1 where a case went wrong.
@@ -51,11 +53,13 @@ def main(out: Path = FOLDER / "faults.json", only: tuple[str, ...] = ()) -> int:
     if not scenes:
         raise ConfigError(f"no command begins with {' or '.join(only)}; there are {', '.join(s.name for s in SCENES)}")
     done: dict[str, Any] = read_record(out)["scenes"] if out.exists() else {}
+    if again:
+        scenes = [scene for scene in scenes if done.get(scene.name, {}).get("wrong")]
     for scene in scenes:
         place = Path(tempfile.mkdtemp(prefix="nprnn-faults-"))
         # One for each command, so that what a command leaves behind meets no other.
         with Nursery() as nursery:
-            done[scene.name] = _one(scene, nursery, place, console)
+            done[scene.name] = _one(scene, nursery, place, console, done[scene.name] if again else None)
         shutil.rmtree(place)
         kept = {one.name: done[one.name] for one in SCENES if one.name in done}
         write_record(out, make_record("faults", script_command(__file__), 1, scenes=kept))
@@ -63,27 +67,38 @@ def main(out: Path = FOLDER / "faults.json", only: tuple[str, ...] = ()) -> int:
     return int(any(found["wrong"] for found in done.values()))
 
 
-def _one(scene: Scene, nursery: Nursery, place: Path, console: Console) -> dict[str, Any]:
+def _one(
+    scene: Scene, nursery: Nursery, place: Path, console: Console, before: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The cases of a command; with what was found before, those of its cells in which one went wrong."""
     began = time.monotonic()
     stage = Stage(scene, nursery, place / "stage")
-    verdicts: list[Verdict] = []
     cases = list(stage.cases())
+    cells: dict[tuple[str, str], dict[str, int]] = {}
+    if before:
+        cells = {(cell["file"], cell["harm"]): cell["outcomes"] for cell in before["cells"]}
+        anew = {key for key, outcomes in cells.items() if WRONG in outcomes}
+        cells = {key: {} if key in anew else outcomes for key, outcomes in cells.items()}
+        cases = [case for case in cases if (case.file, case.harm) in anew]
+    wrong = []
     for case in cases:
-        verdicts.append(stage.judge(case))
-        if verdicts[-1].trouble:
-            console.print(f"{scene.name}: {case}: {verdicts[-1].trouble}", markup=False)
-    cells: dict[tuple[str, str], collections.Counter[str]] = {}
-    for verdict in verdicts:
-        cell = cells.setdefault((verdict.case.file, verdict.case.harm), collections.Counter())
-        cell["WRONG" if verdict.trouble else verdict.outcome] += 1
-    wrong = [{"case": str(v.case), "trouble": v.trouble[:2000]} for v in verdicts if v.trouble]
-    console.print(f"{scene.name}: {len(verdicts)} cases, {len(wrong)} wrong, {time.monotonic() - began:.0f} s")
+        verdict = stage.judge(case)
+        if verdict.trouble:
+            console.print(f"{scene.name}: {case}: {verdict.trouble}", markup=False)
+            wrong.append({"case": str(verdict.case), "trouble": verdict.trouble[:2000]})
+        cell = cells.setdefault((case.file, case.harm), {})
+        outcome = WRONG if verdict.trouble else verdict.outcome
+        cell[outcome] = cell.get(outcome, 0) + 1
+    seconds = time.monotonic() - began
+    console.print(f"{scene.name}: {len(cases)} cases, {len(wrong)} wrong, {seconds:.0f} s")
     return {
         "words": scene.words,
-        "seconds": round(time.monotonic() - began, 1),
-        "cases": len(verdicts),
+        "seconds": round(seconds + (before["seconds"] if before else 0), 1),
+        "cases": sum(sum(outcomes.values()) for outcomes in cells.values()),
         "cells": [
-            {"file": file, "harm": harm, "outcomes": dict(sorted(c.items()))} for (file, harm), c in cells.items()
+            {"file": file, "harm": harm, "outcomes": dict(sorted(outcomes.items()))}
+            for (file, harm), outcomes in cells.items()
+            if outcomes
         ],
         "empty": stage.empty(),
         "wrong": wrong,

@@ -11,7 +11,7 @@ import contextlib
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fault_scenes import Answers, Scene, updates_of
@@ -32,6 +32,7 @@ STATUSES: dict[str, tuple[int, ...]] = {
     "readonly": (2, 1, 0),
     "clock": (0,),
 }
+NEVER = "the harm was never done"
 REASONS = {"full": "No space left on device", "readonly": "Read-only file system"}
 
 
@@ -144,7 +145,17 @@ class Stage:
         return size_of(self._half / name) > 0
 
     def judge(self, case: Case) -> Verdict:
-        """Carry out a case."""
+        """Carry out a case; where its touch does not come this time, that of half its number.
+
+        What is written as time passes, such as the board of a sweep, is not touched equally often every time.
+        """
+        verdict = self._tried(case)
+        while verdict.trouble.startswith(NEVER) and case.spot > 1:
+            case = replace(case, spot=case.spot // 2)
+            verdict = self._tried(case)
+        return verdict
+
+    def _tried(self, case: Case) -> Verdict:
         with self._copy(half=case.half) as folder:
             if case.harm in DAMAGE:
                 return self._damaged(case, folder)
@@ -157,7 +168,7 @@ class Stage:
         first = self._run(folder, Fault(case.harm, case.name, case.spot, shift))
         trouble = self._ended_badly(first, STATUSES[case.harm])
         if not trouble and not first.happened:
-            trouble = "the harm was never done"
+            trouble = NEVER
         reason = REASONS.get(case.harm)
         if not trouble and first.status != 0 and reason and reason not in first.told:
             trouble = f"it is not told that there is {reason!r}"
