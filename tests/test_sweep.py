@@ -387,6 +387,21 @@ def test_a_member_in_other_hands_fails_alone(tmp_path: Path) -> None:
     assert "another process is training in" in account(out)["members"][0]["error"]
 
 
+def test_evaluations_that_were_lost_are_told_as_long_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    train(out, {**SHORT, "stop_after": 16}, lr=0.01)
+    metrics = runs(out)["addition", "np-RNN", 0.01, 0].folder / "metrics.jsonl"
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[1:]))
+    path = written(tmp_path, text_of(grid={"lr": [0.01]}, fixed=SHORT, seeds=1))
+    for lost in ("1 of 2 evaluations up to update 16", "1 of 3 evaluations up to update 24"):
+        capsys.readouterr()
+        assert sweep(path, "--out", out, "--workers", 1) == 0
+        assert f"{metrics} has lost {lost}" in capsys.readouterr().out
+    assert states(out) == ["finished"]
+
+
 def test_a_dry_run_tells_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     fixed = {**SHORT, "valid_size": 0}

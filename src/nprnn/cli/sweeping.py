@@ -48,6 +48,7 @@ from nprnn.training import Interrupt
 
 _MOST_ERRORS = 10
 _MOST_NAMES = 3
+_NOTICES = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,6 +192,11 @@ def _tell_found(plan: Plan, part: Part | None = None) -> None:
             f"found: {counts['finished']} done{begun}, {counts['diverged']} diverged, {counts['failed']} failed; "
             "what is done or diverged is not run again"
         )
+    harmed = [standing.notice for standing in plan.standings if standing.notice]
+    for notice in harmed[:_NOTICES]:
+        _say(notice)
+    if len(harmed) > _NOTICES:
+        _say(f"and {len(harmed) - _NOTICES} run folders more were harmed and are gone on with")
     if plan.strangers:
         _say(f"{len(plan.strangers)} run folders there are of no member and left alone: {_some(plan.strangers)}")
     if plan.shards:

@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -212,9 +212,11 @@ class Run:
             RunError: all checkpoints are damaged, or a record is.
         """
         checkpoint = self.newest()[0]
-        if checkpoint is None:
-            return ""
-        there = sum(record["update"] <= checkpoint.update for record in self.records())
+        return "" if checkpoint is None else self.lost_of(checkpoint, self.records())
+
+    def lost_of(self, checkpoint: Checkpoint, records: Sequence[Mapping[str, Any]]) -> str:
+        """As ``lost_records``, where the checkpoint and the records have been read."""
+        there = sum(record["update"] <= checkpoint.update for record in records)
         return self._lost(checkpoint.update, there, checkpoint.extra.get(RECORDED, there))
 
     def _lost(self, update: int, there: int, recorded: int) -> str:

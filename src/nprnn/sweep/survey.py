@@ -41,6 +41,7 @@ class Standing:
         folder: name of its run folder; None while it has none.
         error: why it failed, or at which update it diverged.
         best: its best evaluation; None where there is none, or no validation set.
+        notice: what a person should know of a folder that was harmed and is gone on with; else "".
     """
 
     state: State = "waiting"
@@ -48,6 +49,7 @@ class Standing:
     folder: str | None = None
     error: str = ""
     best: Best | None = None
+    notice: str = ""
 
     @property
     def open(self) -> bool:
@@ -111,13 +113,16 @@ def _standing(folder: Path, member: SweepMember, facts: TaskFacts) -> Standing:
     standing = Standing(folder=folder.name)
     try:
         run = Run.open(folder)
-        checkpoint, _ = run.newest()
+        checkpoint, standing.notice = run.newest()
         standing.update = checkpoint.update if checkpoint else 0
         # Stopped between its last update and the evaluation of it, as a member of several can be.
         waits = checkpoint is not None and standing.update >= member.config.updates and unjudged(checkpoint)
-        for record in run.records():
+        records = run.records()
+        for record in records:
             if record["update"] <= standing.update:
                 standing.note(record, facts)
+        if checkpoint is not None and (lost := run.lost_of(checkpoint, records)):
+            standing.notice = f"{standing.notice}; {lost}" if standing.notice else lost
     except (RunError, KeyError, TypeError, ValueError) as error:
         standing.state, standing.error = "failed", str(error) if isinstance(error, RunError) else repr(error)
         return standing
