@@ -67,19 +67,21 @@ def test_stopped_it_brings_its_checkpoints_home_and_goes_on(nodes: Nodes, at_hom
         process.send_signal(signal.SIGTERM)
         told, _ = process.communicate(timeout=120)
         assert process.returncode == 143, told
+    # Some may have ended before the signal was heard.
     begun = [run.progress() for run in runs(out).values()]
-    assert begun
-    assert all(0 < update < STEADY["updates"] for update in begun)
+    assert any(0 < update < STEADY["updates"] for update in begun)
     # What is left is run here: no matter where a run began.
     assert sweep(file, "--out", out) == 0
     assert_complete(out, at_home)
 
 
 def test_a_worker_that_dies_there_is_tried_once_more(nodes: Nodes, tmp_path: Path) -> None:
-    fixed = {**STEADY, "updates": 4000}
+    # Long enough that it is at work when it is killed, on a busy machine too.
+    fixed = {**STEADY, "updates": 40_000, "eval_every": 2000}
     file, out = written(tmp_path, text_of(grid={"lr": [0.01, 0.003]}, fixed=fixed)), tmp_path / "out"
+    others = nodes.head.workers() + nodes.second.workers()
     with started(file, "--out", out, "--ray", nodes.address, "--workers", 1) as process:
-        (worker,) = until(lambda: nodes.head.workers() + nodes.second.workers(), 120)
+        (worker,) = until(lambda: {*nodes.head.workers(), *nodes.second.workers()}.difference(others), 120)
         until(lambda: (out / "sweep.json").exists() and "running" in states(out), 120)
         os.kill(worker, signal.SIGKILL)
         told, _ = process.communicate(timeout=300)
