@@ -26,6 +26,8 @@ from nprnn.experiments.comparison import (
     read_comparison_record,
 )
 from nprnn.sweep import SweepFile, SweepMember, expand
+from nprnn.tasks import Mnist
+from nprnn.training import PRESETS, TrainConfig
 from nprnn.training.readings import CHOSEN, LAST_TENTH
 
 HEAD = """
@@ -582,6 +584,17 @@ def test_the_readings_are_chosen_at_two_lengths_and_named_by_their_factors() -> 
     assert factors[0] == ("np-RNN", "uniform", "hidden", "norm")
     assert factors[-1] == ("np-RNN-N2", "schmidt", "in", "value")
     assert tiny().factors(tiny().series[1]) == ("identity",)
+
+
+def test_the_recipe_is_the_preset_of_the_command_line() -> None:
+    best, preset = find_experiment("best"), PRESETS["mnist"]["best"]
+    assert isinstance(best, Comparison)
+    (batch,) = best.scales["half"]
+    members = expand(best.sweep(batch))
+    assert [member.config.seed for member in members] == [10, 11, 12]
+    for member in members:
+        assert member.task == Mnist(**preset.task)
+        assert member.config == TrainConfig(**preset.for_model(preset.model), seed=member.config.seed)
 
 
 def test_runs_that_went_on_elsewhere_share_an_environment_with_others_that_did() -> None:

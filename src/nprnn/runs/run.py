@@ -191,9 +191,10 @@ class Run:
             if update > self.saved:
                 with self._writing(name) as path:
                     path.unlink()
-        records = self.records()
+        records, lost = self.records(), ""
         kept = [record for record in records if record["update"] <= self.saved]
         if checkpoint:
+            lost = self.lost_of(checkpoint, kept)
             extra = dict(checkpoint.extra)
             self._recorded = extra.pop(RECORDED, len(kept))
             checkpoint = checkpoint._replace(extra=extra)
@@ -201,7 +202,7 @@ class Run:
             kept = kept[: self._recorded]
         if len(kept) < len(records) or self._cut_short():
             self.write(METRICS, "".join(map(line_of, kept)).encode())
-        if lost := self._lost(self.saved, len(kept), self._recorded):
+        if lost:
             self.notice = f"{self.notice}; {lost}" if self.notice else lost
         return checkpoint
 
@@ -217,14 +218,12 @@ class Run:
     def lost_of(self, checkpoint: Checkpoint, records: Sequence[Mapping[str, Any]]) -> str:
         """As ``lost_records``, where the checkpoint and the records have been read."""
         there = sum(record["update"] <= checkpoint.update for record in records)
-        return self._lost(checkpoint.update, there, checkpoint.extra.get(RECORDED, there))
-
-    def _lost(self, update: int, there: int, recorded: int) -> str:
+        recorded = checkpoint.extra.get(RECORDED, there)
         if there >= recorded:
             return ""
         return (
-            f"{self.folder / METRICS} has lost {recorded - there} of {recorded} evaluations up to update {update}: the "
-            "weights are whole and go on, the curve and the mean of the last lack them"
+            f"{self.folder / METRICS} has lost {recorded - there} of {recorded} evaluations up to update "
+            f"{checkpoint.update}: the weights are whole and go on, the curve and the mean of the last lack them"
         )
 
     @contextlib.contextmanager
