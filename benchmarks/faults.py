@@ -147,7 +147,8 @@ def _notes(thin: list[tuple[str, dict[str, Any]]], scenes: dict[str, Any]) -> li
     return [
         "*gone on with*: the same command ended with the right answers. *told*: it named the file and what is wrong. "
         "*finished all the same*, *finished right*: the harm came too late or to what is not needed. *taken as other "
-        "data*: a digit of a CSV file, a pixel or a setting became another, which nothing in such a file can tell.",
+        "data*: a digit of a CSV file, a pixel or a setting became another, or an experiment's file ended after a "
+        "whole line; nothing in such a file can tell.",
         "",
         "Cells that are empty: damage to what a command only writes, and harm while writing to what it only reads. "
         + (f"What is made and read by one command alone has no damage from before: {', '.join(made)}. " if made else "")
