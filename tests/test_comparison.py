@@ -25,6 +25,9 @@ from nprnn.experiments.comparison import (
     parse_comparison,
     read_comparison_record,
 )
+from nprnn.experiments.comparison.state import keep
+from nprnn.files import write_atomically
+from nprnn.runs import LAST, Checkpoint, Run
 from nprnn.sweep import SweepFile, SweepMember, expand
 from nprnn.tasks import Mnist
 from nprnn.training import PRESETS, TrainConfig
@@ -356,6 +359,33 @@ def test_collecting_takes_down_what_runs_have_reached(tmp_path: Path) -> None:
     bars = conclude_comparison(record, tiny()).bars
     assert bars["np-RNN"][5].n == 0
     assert bars["np-RNN"][5].unfinished == 2
+
+
+def test_a_run_that_trains_on_while_it_is_kept_lacks_no_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.create(tmp_path / "runs", "x", {}, {})
+
+    def train(update: int) -> None:
+        numbers = {"loss": 1.0, "gradient_norm": 1.0, "lr": 1.0, "updates_per_second": 1.0, "test": {"mse": 1.0}}
+        run.append({"update": update, **numbers})
+        run.save_checkpoint(Checkpoint({}, update, {}))
+
+    train(1)
+    copied: list[Path] = []
+
+    def write(path: Path, content: bytes) -> None:
+        write_atomically(path, content)
+        copied.append(path)
+        train(len(copied) + 1)
+
+    monkeypatch.setattr("nprnn.experiments.comparison.state.write_atomically", write)
+    keep(tmp_path / "runs", tmp_path / "kept", [run.folder.name], [])
+    assert copied[-1].name == LAST
+    kept = Run.open(tmp_path / "kept" / run.folder.name)
+    assert kept.lost_records() == ""
+    assert kept.resume() == Checkpoint({}, 1, {})
+    assert [record["update"] for record in kept.records()] == [1]
 
 
 def test_a_run_that_blows_up_is_a_result(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from nprnn.errors import ConfigError, NonFiniteError, RunError
 from nprnn.models import SequenceModel
 from nprnn.runs import BEST, LAST, Run
+from nprnn.runs.checkpoint import pack
+from nprnn.runs.run import RECORDED
 from nprnn.tasks import Addition, Sequences, TaskData
 from nprnn.tasks.base import CrossEntropy, SquaredError, Standardisation
 from nprnn.training import (
@@ -28,6 +30,7 @@ from nprnn.training import (
     TrainConfig,
     ensemble_key,
     load_trained,
+    start_model,
     start_run,
     train,
     train_ensemble,
@@ -276,6 +279,7 @@ def mixed(**common: Any) -> list[TrainConfig]:
                 "seed": k % 3,
                 "fan": "in" if k % 2 else "hidden",
                 "lr": 0.02 * (1 + k),
+                "lr_hh": (1.0, 0.1, 3.0)[k % 3],
                 "momentum": 0.1 * k,
                 "decay": 0.9,
                 "eps": 1e-6,
@@ -401,6 +405,30 @@ def test_members_may_weigh_classes_differently(tmp_path: Path) -> None:
         assert_alike(run, alone)
 
 
+def test_an_update_moves_the_recurrent_weight_by_its_own_rate(tmp_path: Path) -> None:
+    configs = [
+        TrainConfig(model=model, hidden=8, batch=4, updates=1, eval_every=1, lr=0.01, lr_hh=factor, clip=0.0)
+        for model in ("IRNN", "LSTM")
+        for factor in (1.0, 0.25, 2.0)
+    ]
+    members = [member(tmp_path, config) for config in configs]
+    train_ensemble(members[:3])
+    train_ensemble(members[3:])
+    start = [start_model(one.config, one.data).state_dict() for one in members]
+    moved = []
+    for one, before in zip(members, start, strict=True):
+        found = one.run.read_checkpoint(LAST)
+        assert found is not None
+        moved.append({name: found.tensors[f"model.{name}"] - value for name, value in before.items()})
+    for k, own in enumerate(moved):
+        like = moved[k - k % 3]
+        assert {name for name in own if "weight_hh" in name} == {"rnn.weight_hh_l0"}
+        for name, by in own.items():
+            factor = configs[k].lr_hh if "weight_hh" in name else 1.0
+            assert "bias" in name or like[name].abs().max() > 0
+            torch.testing.assert_close(by, factor * like[name], rtol=1e-3, atol=1e-7)
+
+
 def test_lstms_train_together(tmp_path: Path) -> None:
     configs = [dataclasses.replace(CONFIG, model="LSTM", seed=seed, lr=0.1) for seed in range(3)]
     members = [member(tmp_path / "together", config) for config in configs]
@@ -439,7 +467,8 @@ class Log:
 def test_whoever_diverges_leaves_the_others_alone(tmp_path: Path) -> None:
     wild = dataclasses.replace(CONFIG, lr=1e30, clip=0.0, seed=1)
     later = dataclasses.replace(CONFIG, lr=30.0, clip=0.0, seed=2, optimizer="sgd", updates=200, eval_every=1)
-    configs = [dataclasses.replace(CONFIG, seed=5), wild, dataclasses.replace(CONFIG, seed=6), later]
+    slow = dataclasses.replace(CONFIG, seed=6, lr_hh=0.01)
+    configs = [dataclasses.replace(CONFIG, seed=5), wild, slow, later]
     members = [member(tmp_path / "together", config) for config in configs]
     log = Log()
     outcomes = train_ensemble(members, listener=log)
@@ -498,7 +527,10 @@ def test_stopped_and_resumed_it_is_the_same(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_members_at_different_updates_train_together(tmp_path: Path) -> None:
-    configs = [dataclasses.replace(CONFIG, seed=seed, optimizer="momentum") for seed in range(4)]
+    rates = (0.5, 1.0, 0.01, 3.0)
+    configs = [
+        dataclasses.replace(CONFIG, seed=seed, optimizer="momentum", lr_hh=rate) for seed, rate in enumerate(rates)
+    ]
     members = [member(tmp_path / "together", config) for config in configs]
     train_ensemble(members[:1])
     train_ensemble(members[1:2], stop_after=5)
@@ -646,9 +678,10 @@ def test_stopped_among_the_last_evaluations_the_others_are_not_finished(tmp_path
         assert numbers(one.run) == numbers(other.run)
 
 
+@pytest.mark.parametrize("counted", [True, False], ids=["counted", "of before they were counted"])
 @pytest.mark.parametrize("after", ["its record", "its checkpoint"])
 def test_killed_after_an_evaluation_that_had_waited_nothing_stands_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: str, counted: bool
 ) -> None:
     class KilledError(Exception):
         pass
@@ -669,6 +702,12 @@ def test_killed_after_an_evaluation_that_had_waited_nothing_stands_twice(
         with pytest.raises(KilledError):
             train_ensemble(members, listener=Log())
     members = [member(tmp_path / "stopped", config) for config in configs]
+    for one in members:
+        found = one.run.read_checkpoint(LAST)
+        assert found is not None
+        assert found.extra.pop(RECORDED) in (0, 1)
+        if not counted:
+            (one.run.folder / LAST).write_bytes(pack(found))
     train_ensemble(members)
     whole = [member(tmp_path / "whole", config) for config in configs]
     train_ensemble(whole)

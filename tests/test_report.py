@@ -28,7 +28,9 @@ from nprnn.reporting.members import clean, read_members, show
 from nprnn.reporting.record import as_study_record
 from nprnn.reporting.study import Study, studies
 from nprnn.reporting.tables import as_csv
-from nprnn.runs import Run
+from nprnn.runs import LAST, Checkpoint, Run
+from nprnn.runs.checkpoint import pack
+from nprnn.runs.run import RECORDED
 from nprnn.training import TrainConfig
 from small_runs import unchecked
 
@@ -350,6 +352,29 @@ def test_a_run_older_than_a_setting_has_its_default(tmp_path: Path) -> None:
     config["train_config"]["clip"] = 1  # and 1 is 1.0
     (folders[0] / "config.json").write_text(json.dumps(config))
     assert only(folders).keys == ()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_setting_that_came_later_stands_at_its_default_among_its_values(tmp_path: Path) -> None:
+    for rate in (3.0, 1.0, 0.1):
+        make_run(tmp_path, 0.1, lr_hh=rate)
+    study = only(find_runs([tmp_path]))
+    assert study.keys == ("lr_hh",)
+    assert [member.settings["lr_hh"] for member in study.members] == [0.1, 1.0, 3.0]
+
+
+@pytest.mark.parametrize("state", ["finished", "diverged", "not finished"])
+@pytest.mark.usefixtures("undrawn")
+def test_evaluations_that_were_lost_are_told_of_every_run(tmp_path: Path, state: str) -> None:
+    done = UPDATES if state == "finished" else UPDATES - 10
+    folder = make_run(tmp_path, 0.1, done=done, diverged=done if state == "diverged" else None)
+    assert only([folder]).members[0].remarks == ()
+    count = len(Run.open(folder).records())
+    (folder / LAST).write_bytes(pack(Checkpoint({}, done, {RECORDED: count + 1})))
+    (member,) = only([folder]).members
+    assert member.state == state
+    assert f"has lost 1 of {count + 1} evaluations" in member.remarks[0]
+    assert "has lost 1 of" in page(tmp_path)
 
 
 @pytest.mark.usefixtures("undrawn")

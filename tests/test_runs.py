@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 from nprnn.errors import RunError
 from nprnn.files import keep_copy, write_atomically
 from nprnn.runs import BEST, LAST, PREVIOUS, Checkpoint, Run
+from nprnn.runs.checkpoint import pack
 from nprnn.runs.run import RECORDED
 
 
 def checkpoint(update: int) -> Checkpoint:
     tensors = {"model.w": torch.full((3, 2), float(update)), "optimizer.0.step": torch.tensor(update)}
-    return Checkpoint(tensors, update, {"window": {"loss": [0.1, 1 / 3]}, "best": None})
+    return Checkpoint(tensors, update, {"window": {"loss": []}, "best": None, "numbers": [0.1, 1 / 3]})
 
 
 def record(update: int, **more: object) -> dict[str, object]:
@@ -170,6 +172,46 @@ def test_lost_records_are_told_and_the_weights_go_on(tmp_path: Path) -> None:
     last.resume()
     assert "is damaged" in last.notice
     assert "has lost 3 of 3 evaluations up to update 3" in last.notice
+
+
+def waiting(update: int, window: dict[str, Any]) -> Checkpoint:
+    """A checkpoint whose update still waits for its evaluation."""
+    return checkpoint(update)._replace(extra={"window": window})
+
+
+@pytest.mark.parametrize("window", [{"updates": 1, "loss": 0.5}, {"loss": [0.5]}], ids=["sums", "number by number"])
+def test_an_evaluation_after_its_checkpoint_does_not_stand_for_one_that_was_lost(
+    tmp_path: Path, window: dict[str, Any]
+) -> None:
+    run = Run.create(tmp_path, "x", {}, {})
+    run.resume()
+    for update in (1, 2):
+        run.append(record(update))
+    run.save_checkpoint(waiting(3, window))
+    run.append(record(3))
+    again = Run.open(run.folder)
+    assert again.lost_records() == ""
+    again.resume()
+    assert [found["update"] for found in again.records()] == [1, 2]
+    again.append(record(3))
+    path = run.folder / "metrics.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    last = Run.open(run.folder)
+    assert "has lost 1 of 2 evaluations up to update 3" in last.lost_records()
+    last.resume()
+    assert "has lost 1 of 2" in last.notice
+    assert [found["update"] for found in last.records()] == [2]
+
+
+@pytest.mark.parametrize("count", ["12", None, [1], 2.0, -3, True])
+def test_a_count_that_is_none_is_refused(tmp_path: Path, count: Any) -> None:
+    run = Run.create(tmp_path, "x", {}, {})
+    run.append(record(1))
+    (run.folder / LAST).write_bytes(pack(Checkpoint({}, 1, {RECORDED: count})))
+    for ask in (run.resume, run.lost_records):
+        with pytest.raises(RunError, match=r"is damaged: it counts .* evaluations"):
+            ask()
+    assert len(run.records()) == 1
 
 
 def test_folders_that_are_no_runs(tmp_path: Path) -> None:

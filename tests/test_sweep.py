@@ -22,7 +22,7 @@ from rich.console import Console
 
 from nprnn.cli import main
 from nprnn.reporting.sweeping import SweepView, size, span
-from nprnn.runs import Run
+from nprnn.runs import LAST, Run
 from nprnn.sweep import Board, Shard, Standing, Working, occupied, prepare, read_sweep
 from test_sweep_plan import text_of, written
 
@@ -400,6 +400,25 @@ def test_evaluations_that_were_lost_are_told_as_long_as_they_are(
         assert sweep(path, "--out", out, "--workers", 1) == 0
         assert f"{metrics} has lost {lost}" in capsys.readouterr().out
     assert states(out) == ["finished"]
+
+
+def test_what_nobody_goes_on_with_is_not_said_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    for lr in (0.01, 0.02):
+        train(out, {**SHORT, "stop_after": 16}, lr=lr)
+        folder = runs(out)["addition", "np-RNN", lr, 0].folder
+        (folder / LAST).write_bytes(b"x")
+    metrics = runs(out)["addition", "np-RNN", 0.01, 0].folder / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().replace("loss", "toss", 1))
+    (folder / "diverged.json").write_text('{"update": 9}')
+    path = written(tmp_path, text_of(grid={"lr": [0.01, 0.02]}, fixed=SHORT, seeds=1))
+    capsys.readouterr()
+    for options in (("--dry-run",), ("--workers", 1)):
+        assert sweep(path, "--out", out, *options) == (0 if "--dry-run" in options else 1)
+        told = capsys.readouterr().out
+        assert "1 diverged, 1 failed" in told
+        assert f"failed: lr=0.01 seed=0: {metrics}" in told
+        assert "going on" not in told
 
 
 def test_a_dry_run_tells_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

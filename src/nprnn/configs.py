@@ -20,13 +20,22 @@ LOCATION: Mapping[str, bool] = {"location": True}
 LATER: Mapping[str, bool] = {"later": True}
 
 
-def as_record(config: Any, *, locations: bool = False) -> dict[str, Any]:
-    """The settings of a dataclass as JSON values: those that identify a run, or those that say where its data lie."""
+def as_record(config: Any, *, locations: bool = False, later: bool = False) -> dict[str, Any]:
+    """The settings of a dataclass as JSON values: those that identify a run, or those that say where its data lie.
+
+    Args:
+        config: the dataclass.
+        locations: those that say where data lie.
+        later: with defaults of settings that came later, which are no part of a run's identity.
+
+    Returns:
+        Values by their names.
+    """
     return {
         field.name: _plain(getattr(config, field.name))
         for field in dataclasses.fields(config)
         if bool(field.metadata.get("location")) is locations
-        and not (field.metadata.get("later") and getattr(config, field.name) == field.default)
+        and (later or not field.metadata.get("later") or getattr(config, field.name) != field.default)
     }
 
 

@@ -136,10 +136,8 @@ def _tell(report: Report) -> None:
             _say(f"LEFT OUT: {len(names)} runs: {', '.join(names[:SHOWN_ALIKE])} {more}: {reason}")
     for note in report.notes:
         _say(f"note: {note}")
-    for section in report.sections:
-        for member in section.study.members:
-            for told in member.remarks:
-                _say(told)
+    for entry in report.harmed:
+        _say(entry.reason)
 
 
 def _say(text: str) -> None:

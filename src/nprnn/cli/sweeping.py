@@ -30,7 +30,9 @@ from nprnn.sweep import (
     Plan,
     Processes,
     Runner,
+    Standing,
     SweepFile,
+    SweepMember,
     cores,
     divide,
     free_space,
@@ -196,7 +198,7 @@ def _tell_found(plan: Plan, part: Part | None = None) -> None:
     for notice in harmed[:_NOTICES]:
         _say(notice)
     if len(harmed) > _NOTICES:
-        _say(f"and {len(harmed) - _NOTICES} run folders more were harmed and are gone on with")
+        _say(f"and {len(harmed) - _NOTICES} run folders more were harmed")
     if plan.strangers:
         _say(f"{len(plan.strangers)} run folders there are of no member and left alone: {_some(plan.strangers)}")
     if plan.shards:
@@ -209,6 +211,7 @@ def _tell_found(plan: Plan, part: Part | None = None) -> None:
 
 def _tell_plan(plan: Plan) -> None:
     """The table of a dry run."""
+    _tell_failed(plan.members, plan.standings)
     if not plan.shards:
         _say("nothing is left to run")
         return
@@ -263,16 +266,25 @@ def _last_words(plan: Plan, board: Board, account: Account, interrupt: Interrupt
         _say(f"  {plan.folder / (board.standings[member].folder or '')}")
     if not leaders:
         _say("no validation set to choose by: no member is called the best")
-    failed = [k for k, standing in enumerate(board.standings) if standing.state == "failed"]
-    for member in failed[:_MOST_ERRORS]:
-        _say(f"failed: {board.members[member].label}: {board.standings[member].error}")
-    if len(failed) > _MOST_ERRORS:
-        _say(f"and {len(failed) - _MOST_ERRORS} more; {account.path} has all")
+    failed = _tell_failed(board.members, board.standings)
+    if failed > _MOST_ERRORS:
+        _say(f"{account.path} has all of them")
     if failed:
         _say("the same command tries failed members again")
     if board.counts["finished"]:
         _say(f"all runs: {plan.folder}    compare them: nprnn report {plan.folder}")
     return 1 if failed else 0
+
+
+def _tell_failed(members: Sequence[SweepMember], standings: Sequence[Standing]) -> int:
+    """Why members failed, the first of them; returns how many did."""
+    pairs = zip(members, standings, strict=True)
+    failed = [f"{member.label}: {standing.error}" for member, standing in pairs if standing.state == "failed"]
+    for told in failed[:_MOST_ERRORS]:
+        _say(f"failed: {told}")
+    if len(failed) > _MOST_ERRORS:
+        _say(f"and {len(failed) - _MOST_ERRORS} more")
+    return len(failed)
 
 
 def _workers(plan: Plan) -> str:

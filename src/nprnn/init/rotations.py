@@ -11,8 +11,8 @@ np-RNN's, and one direction is kept. Here A is orthogonal, a rotation of P/2 pla
 So :math:`\|A s\| = \|s\|` and :math:`\|A^\top y\| = \|y\|`: every state and every gradient keeps its length over
 any number of steps. A plane that turns by θ a step sums the inputs times :math:`e^{i\theta t}`: a Fourier coefficient
 of what it has read. :math:`(k_j, m_j)` run over the low frequencies, from the lowest on: k waves in a ``period``, m
-waves in the ``span``. For an image read pixel by pixel, rows of ``period`` pixels and ``span`` in all, these are the
-coefficients of the image in two dimensions. :math:`\theta_0 = 0` keeps sums.
+waves in the ``span``. For an image read pixel by pixel, rows of ``period`` pixels and ``span`` in all, these are nearly
+the coefficients of the image in two dimensions. :math:`\theta_0 = 0` keeps sums.
 
 The biases are :math:`(\beta, -\beta)` with :math:`\beta = 0.001`, for the reason that is told there.
 """
@@ -42,7 +42,8 @@ def low_frequencies(count: int, *, period: float = PERIOD, span: float = SPAN) -
         span: steps of one wave of m = 1.
 
     Returns:
-        [count], radians a step, float64.
+        [count], radians a step, float64. The first 307 of period 28 and span 784 are of different planes; further on,
+        or with fewer steps, some are the same up to sign and whole turns.
 
     Raises:
         InputError: ``count`` is negative, or ``period`` or ``span`` is not a finite number of at least 1.

@@ -32,6 +32,10 @@ PAGE = """<!doctype html>
 <div class="loud"><p>LEFT OUT: {{ left_out|length }} folder{{ "s" if left_out|length > 1 else "" }}</p>
 <ul>{% for folder in left_out %}<li><code>{{ folder.folder }}</code>: {{ folder.reason }}</li>{% endfor %}</ul></div>
 {% endif %}
+{% if harmed %}
+<div class="loud"><p>HARMED, and not left out:</p>
+<ul>{% for folder in harmed %}<li><code>{{ folder.folder }}</code>: {{ folder.reason }}</li>{% endfor %}</ul></div>
+{% endif %}
 {% for note in notes %}
 <div class="loud"><p>{{ note }}</p></div>
 {% endfor %}

@@ -21,6 +21,8 @@ State = Literal["finished", "diverged", "not finished"]
 # What a stranger's folder can make a reader raise.
 _DAMAGE = (RunError, OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 _LONGEST = 100
+# A message names files, whose paths are long.
+_LONGEST_MESSAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,10 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-def clean(text: object) -> str:
-    """A stranger's text as one printable line that can be encoded, cut where it is long."""
-    line = "".join(c if c.isprintable() else "\ufffd" for c in str(text)[: _LONGEST + 1])
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+def clean(text: object, most: int = _LONGEST) -> str:
+    """A stranger's text as one printable line that can be encoded, cut where it has more than ``most`` letters."""
+    line = "".join(c if c.isprintable() else "\ufffd" for c in str(text)[: most + 1])
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def show(value: Any) -> str:
@@ -197,7 +199,7 @@ def read_members(folders: Sequence[Path]) -> tuple[list[Member], list[LeftOut]]:
             member = _read(Run.open(folder))
         except _DAMAGE as error:
             told = str(error) if isinstance(error, RunError) else f"config.json or metrics.jsonl: {error!r}"
-            left_out.append(LeftOut(clean(folder), f"damaged: {clean(told)}"))
+            left_out.append(LeftOut(clean(folder), f"damaged: {clean(told, _LONGEST_MESSAGE)}"))
             continue
         other = members.get(member.identity)
         if other is None or (member.ended and not other.ended):
@@ -240,20 +242,19 @@ def _read(run: Run) -> Member:
         clean(config.get("data")),
         exactly(config),
         run.env(),
-        tuple(clean(told) for told in (run.env_damage(), _lost(run, state)) if told),
+        tuple(clean(told, _LONGEST_MESSAGE) for told in (run.env_damage(), _lost(run)) if told),
     )
 
 
-def _lost(run: Run, state: State) -> str:
-    """Of a run that has ended all evaluations are there, or its last would be another."""
+def _lost(run: Run) -> str:
     try:
-        return run.lost_records() if state == "not finished" else ""
+        return run.lost_records()
     except RunError as error:
         return str(error)
 
 
 # A run older than a setting was made as the setting's default has it.
-_DEFAULTS = as_record(TrainConfig())
+_DEFAULTS = as_record(TrainConfig(), later=True)
 
 
 def _plain(record: Mapping[str, Any], headline: str) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def write_report(report: Report, path: Path) -> Path:
         RunError: it cannot be written.
     """
     sections = [_view(section) for section in report.sections]
-    html = template(PAGE).render(sections=sections, left_out=report.left_out, notes=report.notes, least=FEW)
+    html = template(PAGE).render(
+        sections=sections, left_out=report.left_out, harmed=report.harmed, notes=report.notes, least=FEW
+    )
     return put(path, html.encode())
 
 

@@ -33,6 +33,7 @@ def as_study_record(report: Report, command: Sequence[str]) -> dict[str, Any]:
         "metrics": "last iterate on the set named by side, unless a name says otherwise; means are over finished runs",
         "studies": [_section(section) for section in report.sections],
         "left_out": [entry._asdict() for entry in report.left_out],
+        "harmed": [entry._asdict() for entry in report.harmed],
     }
     return {key: _finite(value) for key, value in record.items()}
 

@@ -81,6 +81,12 @@ class Report:
     notes: Sequence[str] = ()
 
     @property
+    def harmed(self) -> list[LeftOut]:
+        """Runs whose numbers stand, with what is damaged or lost beside them."""
+        members = (member for section in self.sections for member in section.study.members)
+        return [LeftOut(member.folder, told) for member in members for told in member.remarks]
+
+    @property
     def runs(self) -> int:
         """How many runs there are."""
         return sum(len(section.study.members) for section in self.sections)

@@ -33,8 +33,9 @@ FORMAT = 1
 LAST = "checkpoint.safetensors"
 PREVIOUS = "checkpoint.previous.safetensors"
 METRICS = "metrics.jsonl"
-# In a checkpoint: how many evaluations there had been.
+# In a checkpoint: how many evaluations there had been, and what has gathered since the last (training's own).
 RECORDED = "evaluations"
+WINDOW = "window"
 BEST = "best.safetensors"
 DIVERGED = "diverged.json"
 # All that is written here while training; what a killed process left half-written of it is removed on resume.
@@ -177,7 +178,7 @@ class Run:
         process that was killed, and the note that an earlier try diverged.
 
         Raises:
-            RunError: all checkpoints are damaged.
+            RunError: all checkpoints are damaged, or a record is.
         """
         for name in (*_WRITTEN, "snapshot-*"):
             for litter in self.folder.glob(f".{name}.*"):
@@ -191,15 +192,14 @@ class Run:
             if update > self.saved:
                 with self._writing(name) as path:
                     path.unlink()
-        records, lost = self.records(), ""
-        kept = [record for record in records if record["update"] <= self.saved]
+        records, kept, lost = self.records(), [], ""
+        self._recorded = 0
         if checkpoint:
-            lost = self.lost_of(checkpoint, kept)
-            extra = dict(checkpoint.extra)
-            self._recorded = extra.pop(RECORDED, len(kept))
+            kept = _past(checkpoint, records)
+            self._recorded = self._count(checkpoint, len(kept))
+            lost = self.lost_of(checkpoint, records)
+            extra = {name: value for name, value in checkpoint.extra.items() if name != RECORDED}
             checkpoint = checkpoint._replace(extra=extra)
-            # One of the checkpoint's own update may have come after it, where it was written before that evaluation.
-            kept = kept[: self._recorded]
         if len(kept) < len(records) or self._cut_short():
             self.write(METRICS, "".join(map(line_of, kept)).encode())
         if lost:
@@ -217,14 +217,21 @@ class Run:
 
     def lost_of(self, checkpoint: Checkpoint, records: Sequence[Mapping[str, Any]]) -> str:
         """As ``lost_records``, where the checkpoint and the records have been read."""
-        there = sum(record["update"] <= checkpoint.update for record in records)
-        recorded = checkpoint.extra.get(RECORDED, there)
+        there = len(_past(checkpoint, records))
+        recorded = self._count(checkpoint, there)
         if there >= recorded:
             return ""
         return (
             f"{self.folder / METRICS} has lost {recorded - there} of {recorded} evaluations up to update "
-            f"{checkpoint.update}: the weights are whole and go on, the curve and the mean of the last lack them"
+            f"{checkpoint.update}: the weights are whole, the curve and the mean of the last lack them"
         )
+
+    def _count(self, checkpoint: Checkpoint, there: int) -> int:
+        """The evaluations that a checkpoint knows of; ``there`` where it is of before they were counted."""
+        count = checkpoint.extra.get(RECORDED, there)
+        if type(count) is not int or count < 0:
+            raise RunError(f"a checkpoint of {self.folder} is damaged: it counts {count!r} evaluations")
+        return count
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -324,6 +331,14 @@ class Run:
             yield self.folder / name
         except OSError as error:
             raise RunError(f"cannot write {self.folder / name}: {error.strerror or error}") from error
+
+
+def _past(checkpoint: Checkpoint, records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The evaluations before a checkpoint; where its update waits for its own, one of that update came after it."""
+    window = checkpoint.extra.get(WINDOW)
+    # The oldest have the losses themselves and no number of them.
+    waits = isinstance(window, Mapping) and bool(window.get("updates", window.get("loss")))
+    return [record for record in records if record["update"] < checkpoint.update + (not waits)]
 
 
 def _text_of(config: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ class Standing:
         folder: name of its run folder; None while it has none.
         error: why it failed, or at which update it diverged.
         best: its best evaluation; None where there is none, or no validation set.
-        notice: what a person should know of a folder that was harmed and is gone on with; else "".
+        notice: what a person should know of a folder that was harmed; "" where all is well, or ``error`` tells it.
     """
 
     state: State = "waiting"
@@ -113,7 +113,7 @@ def _standing(folder: Path, member: SweepMember, facts: TaskFacts) -> Standing:
     standing = Standing(folder=folder.name)
     try:
         run = Run.open(folder)
-        checkpoint, standing.notice = run.newest()
+        checkpoint, harmed = run.newest()
         standing.update = checkpoint.update if checkpoint else 0
         # Stopped between its last update and the evaluation of it, as a member of several can be.
         waits = checkpoint is not None and standing.update >= member.config.updates and unjudged(checkpoint)
@@ -121,8 +121,7 @@ def _standing(folder: Path, member: SweepMember, facts: TaskFacts) -> Standing:
         for record in records:
             if record["update"] <= standing.update:
                 standing.note(record, facts)
-        if checkpoint is not None and (lost := run.lost_of(checkpoint, records)):
-            standing.notice = f"{standing.notice}; {lost}" if standing.notice else lost
+        lost = "" if checkpoint is None else run.lost_of(checkpoint, records)
     except (RunError, KeyError, TypeError, ValueError) as error:
         standing.state, standing.error = "failed", str(error) if isinstance(error, RunError) else repr(error)
         return standing
@@ -133,4 +132,5 @@ def _standing(folder: Path, member: SweepMember, facts: TaskFacts) -> Standing:
         standing.state = "finished"
     elif standing.update:
         standing.state = "stopped"
+    standing.notice = "; ".join(filter(None, (harmed if standing.open else "", lost)))
     return standing

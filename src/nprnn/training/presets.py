@@ -70,8 +70,8 @@ _MNIST_PAPER = Preset(
     train={"lr": 1e-4, "cool_at": (0.33, 0.66), "clip": 0.0, "updates": 375_000, "eval_every": 3750},
     by_model={"IRNN": {"optimizer": "rmsprop", "lr": 1e-6, "decay": 0.9, "cool_at": ()}},
 )
-# One recipe for long sequences. Its parts were chosen on the validation sets of pixel MNIST and of addition at T = 500;
-# docs/recipe.md tells what it reaches.
+# One recipe for long sequences. Start, rates and clip were chosen on validation sets of pixel MNIST and of addition;
+# docs/recipe.md tells how, and what it reaches.
 _BEST = {
     "model": "oRNN-mirror",
     "optimizer": "adam",

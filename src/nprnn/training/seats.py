@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nprnn.errors import NonFiniteError, RunError
 from nprnn.models import At, SequenceModel
-from nprnn.runs import DIVERGED, Checkpoint, Run
+from nprnn.runs import DIVERGED, WINDOW, Checkpoint, Run
 from nprnn.training.members import Member, load_weights, under
 from nprnn.training.readings import is_better
 from nprnn.training.readout import evaluate, judged_at, loss_at
@@ -45,7 +45,7 @@ def unjudged(checkpoint: Checkpoint) -> bool:
     Raises:
         KeyError: a checkpoint of something else; so do TypeError and ValueError.
     """
-    return Window.read(checkpoint.extra["window"]).updates > 0
+    return Window.read(checkpoint.extra[WINDOW]).updates > 0
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Seat:
             return None
         load_weights(self.model, checkpoint, run)
         try:
-            self.window = Window.read(checkpoint.extra["window"])
+            self.window = Window.read(checkpoint.extra[WINDOW])
             self.best = checkpoint.extra["best"]
         except (KeyError, TypeError, ValueError) as error:
             raise no_way_on(run, error) from error
@@ -167,7 +167,7 @@ class Seat:
 
     def _save(self, optimizer: dict[str, Tensor]) -> None:
         tensors = self._weights() | {f"optimizer.{name}": tensor.cpu() for name, tensor in optimizer.items()}
-        extra = {"window": asdict(self.window), "best": self.best}
+        extra = {WINDOW: asdict(self.window), "best": self.best}
         self.member.run.save_checkpoint(Checkpoint(tensors, self.done, extra))
 
     def _check_parameters(self) -> None:

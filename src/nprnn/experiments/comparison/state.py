@@ -10,7 +10,7 @@ from nprnn.errors import RunError
 from nprnn.files import write_atomically
 from nprnn.runs import LAST
 
-_KEPT = ("config.json", "env.json", "metrics.jsonl", "best.safetensors", LAST)
+_KEPT = ("config.json", "env.json", "metrics.jsonl", "best.safetensors")
 
 
 def bring_back(kept: Path, runs: Path, names: Iterable[str]) -> list[str]:
@@ -57,11 +57,17 @@ def keep(runs: Path, kept: Path, begun: Iterable[str], ended: Iterable[str]) -> 
 
 
 def _copy(source: Path, target: Path) -> None:
-    """File by file, the checkpoint last: a run is brought back only where it is there."""
+    """File by file; the run may be in training.
+
+    The checkpoint is read first, so that the records are not behind it, and written last: a run is brought back only
+    where it is there.
+    """
     try:
         target.mkdir(parents=True, exist_ok=True)
+        checkpoint = (source / LAST).read_bytes()
         for name in _KEPT:
             if (source / name).exists():
                 write_atomically(target / name, (source / name).read_bytes())
+        write_atomically(target / LAST, checkpoint)
     except OSError as error:
         raise RunError(f"cannot copy the run {source} to {target}: {error.strerror or error}") from error
