@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette without its yellow, which is too pale for a line; a style or marker tells the same in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "d")
 # Errors so many times the constant answer's are drawn at the edge: a run that went astray would squeeze all others.
 _FARTHEST = 10
 
