@@ -17,6 +17,7 @@ from nprnn.bench import make_record, write_record
 from nprnn.bench.records import read_record, script_command
 from nprnn.errors import ConfigError
 from nprnn.reporting.summary import put_part
+from nprnn.training import environment
 
 # What the tests take a sample of.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -102,6 +103,7 @@ def _one(
         ],
         "empty": stage.empty(),
         "wrong": wrong,
+        "git": environment()["git"],
     }
 
 
@@ -144,6 +146,10 @@ def _notes(thin: list[tuple[str, dict[str, Any]]], scenes: dict[str, Any]) -> li
     empty = [(f"`{file}` of {name}", why) for name, found in scenes.items() for file, why in found["empty"].items()]
     made = sorted(what for what, why in empty if why != "elsewhere")
     again = sorted(what for what, why in empty if why == "elsewhere")
+    commits: dict[str, list[str]] = {}
+    for name, found in scenes.items():
+        commits.setdefault(found["git"] or "unknown", []).append(name)
+    made_at = [f"{commit}: {', '.join(names)}" for commit, names in commits.items()]
     return [
         "*gone on with*: the same command ended with the right answers. *told*: it named the file and what is wrong. "
         "*finished all the same*, *finished right*: the harm came too late or to what is not needed. *taken as other "
@@ -153,7 +159,10 @@ def _notes(thin: list[tuple[str, dict[str, Any]]], scenes: dict[str, Any]) -> li
         "Cells that are empty: damage to what a command only writes, and harm while writing to what it only reads. "
         + (f"What is made and read by one command alone has no damage from before: {', '.join(made)}. " if made else "")
         + (f"Harmed with another command that writes them in the same way: {', '.join(again)}. " if again else "")
-        + (f"Fewer than three cases, because it is touched once or twice: {', '.join(few)}." if few else ""),
+        + (f"Fewer than three cases, because it is touched once or twice: {', '.join(few)}. " if few else "")
+        + "Two processes meet in the whole folder, begun together and 0.05 and 0.3 seconds apart, and not at one file.",
+        "",
+        f"Each command was harmed as it was at its commit: {'; '.join(made_at)}.",
     ]
 
 

@@ -38,13 +38,17 @@ REASONS = {"full": "No space left on device", "readonly": "Read-only file system
 
 @dataclass(frozen=True)
 class Case:
-    """A harm to a file, from nothing or in a half-done folder; ``spot`` is the touch, the pause or the byte."""
+    """A harm to a file, from nothing or in a half-done folder.
+
+    ``spot`` is the touch, the pause or the byte, ``turn`` the number of the case in its cell.
+    """
 
     harm: str
     file: str
     name: str
     spot: int
     half: bool
+    turn: int = 0
 
     def __str__(self) -> str:
         return f"{self.harm}, {self.name or 'all'}, {self.spot}{', half-done' if self.half else ''}"
@@ -113,8 +117,8 @@ class Stage:
             if self._skip(file):
                 continue
             for harm in HARM:
-                for half, name, nth in spread(list(dict.fromkeys(spots)), CASES):
-                    yield Case(harm, file, name, nth, half)
+                for turn, (half, name, nth) in enumerate(spread(list(dict.fromkeys(spots)), CASES)):
+                    yield Case(harm, file, name, nth, half, turn)
         for file, names in sorted(read.items()):
             if self._skip(file):
                 continue
@@ -164,7 +168,7 @@ class Stage:
             return self._harmed(case, folder)
 
     def _harmed(self, case: Case, folder: Path) -> Verdict:
-        shift = SHIFTS[case.spot % len(SHIFTS)]
+        shift = SHIFTS[case.turn % len(SHIFTS)]
         first = self._run(folder, Fault(case.harm, case.name, case.spot, shift))
         trouble = self._ended_badly(first, STATUSES[case.harm])
         if not trouble and not first.happened:
@@ -277,6 +281,7 @@ def spread(spots: list[tuple[bool, str, int]], count: int) -> list[tuple[bool, s
 def kind_of(name: str) -> str:
     """A file's name where runs, clips and tables have no names of their own."""
     name = re.sub(r"[\w.-]+-s\d+-[0-9a-f]{8}", "RUN", name)
+    name = re.sub(r"^(out|videos)/(\w+/)?\d\.avi", r"\1/CLIP", name)
     name = re.sub(r"^new/\d+\.csv", "new/*.csv", re.sub(r"^data/\d+\.csv", "data/*.csv", name))
     return re.sub(r"v_\w+_g\d\d_c\d\d|clips/.*(?=\.safetensors)", "CLIP", re.sub(r"videos/\w+/", "videos/CLASS/", name))
 

@@ -18,6 +18,7 @@ from faulty import Nursery
 from nprnn.feature_store import FeatureStore
 from nprnn.runs import Run
 from nprnn.runs.run import BEST, LAST
+from test_predict_video import backbone, some_clips
 from test_tasks import write_images
 from test_video import BACKBONES, STATED, video
 
@@ -67,6 +68,10 @@ at = [5, 7]
 [paper.bars]
 np-RNN = [50, 40]
 """
+AGAIN = "reproduce tiny.toml --workers 1 --out out --runs runs --kept kept"
+MEANS = f"features videos --out out --backbone backbones:means --frames 2 --workers 1 {' '.join(STATED)}"
+FEATURES = f"features videos --out OUT --backbone net.onnx --frames 6 --batch 5 --workers 1 {' '.join(STATED)}"
+TRAIN_CLIPS = f"train ucf101 --store store --split split --validation given --pca 3 {SMALL} --out out"
 Answers = dict[str, Any]
 
 
@@ -98,7 +103,7 @@ class Scene:
         pivot: end of the name of the file at whose writing a half-done folder is left; "" if it does not go on.
         every: updates between two checkpoints of the runs that it leaves; 0 if it leaves none.
         same: whether answers are the right ones.
-        elsewhere: beginning of the names of files that another scene harms in the same way; "" is none.
+        elsewhere: beginnings of the names of files that another scene harms in the same way.
     """
 
     name: str
@@ -108,7 +113,7 @@ class Scene:
     unchecked: tuple[str, ...] = ()
     pivot: str = ""
     every: int = 0
-    elsewhere: str = ""
+    elsewhere: tuple[str, ...] = ()
     same: Callable[[Any, Any], bool] = equal
 
     @property
@@ -149,6 +154,11 @@ def store_of(folder: Path) -> Answers:
     """Every clip's features."""
     store = FeatureStore.open(folder)
     return {row.name: (row.label, digest(store.features(k).tobytes())) for k, row in enumerate(store.rows)}
+
+
+def splits_of(folder: Path) -> Answers:
+    """To which side of each split every clip belongs."""
+    return {row.name: row.splits for row in FeatureStore.open(folder).rows}
 
 
 def files_of(folder: Path) -> Answers:
@@ -224,6 +234,55 @@ def trained(folder: Path, nursery: Nursery) -> None:
     (folder / "words").write_text(str(run.relative_to(folder)))
 
 
+def diverging(folder: Path, nursery: Nursery) -> None:
+    (folder / "sweep.toml").write_text(SWEEP.replace("0.003", "1e30").replace("[grid]", "clip = 0.0\n[grid]"))
+
+
+def kept(folder: Path, nursery: Nursery) -> None:
+    """What a clone has of an experiment that was stopped half way."""
+    experiment(folder, nursery)
+    for length in (5, 7):
+        words = MADE.replace("length 6", f"length {length}").replace("batch 4", "batch 2")
+        done(nursery, f"train {words} --preset none --lr 0.01 --cool-at --stop-after 12 --out runs", folder)
+    done(nursery, f"{AGAIN} --collect", folder)
+    shutil.rmtree(folder / "runs")
+
+
+def split_videos(folder: Path, nursery: Nursery) -> None:
+    """Videos with UCF-101's own lists."""
+    videos(folder, nursery)
+    (folder / "lists").mkdir()
+    (folder / "lists" / "classInd.txt").write_text("1 Archery\n2 Biking\n")
+    names = [f"{label}/v_{label}_g0{k}_c01.avi" for k in (1, 2) for label in ("Archery", "Biking")]
+    for n in (1, 2, 3):
+        (folder / "lists" / f"trainlist0{n}.txt").write_text(f"{names[0]} 1\n{names[1]} 2\n")
+        (folder / "lists" / f"testlist0{n}.txt").write_text(f"{names[2]}\n{names[3]}\n")
+
+
+def clips(folder: Path, nursery: Nursery) -> None:
+    """Videos with an index, and a backbone in a file."""
+    some_clips(folder / "videos")
+    backbone(folder / "net.onnx")
+
+
+def clip_store(folder: Path, nursery: Nursery) -> None:
+    clips(folder, nursery)
+    done(nursery, FEATURES.replace("OUT", "store"), folder)
+
+
+def video_run(folder: Path, nursery: Nursery) -> None:
+    """A run on clips, by whose backbone another video is answered."""
+    clip_store(folder, nursery)
+    done(nursery, TRAIN_CLIPS.replace("--out out", "--out runs"), folder)
+    (run,) = [path.parent for path in (folder / "runs").glob("*/config.json")]
+    (folder / "words").write_text(str(run.relative_to(folder)))
+
+
+def answered(folder: Path) -> Answers:
+    """What was answered for each video, without times."""
+    return {path.name: json_of(path, "seconds", "started") for path in sorted((folder / "out").rglob("*.json"))}
+
+
 def predictions(folder: Path) -> Answers:
     with (folder / "out.csv").open() as file:
         return {str(k): row for k, row in enumerate(csv.DictReader(file))}
@@ -240,7 +299,7 @@ SCENES = (
         (),
         LAST,
         6,
-        "out/",
+        ("out/",),
     ),
     Scene(
         "train sequences (csv)",
@@ -250,7 +309,7 @@ SCENES = (
         TABLES,
         LAST,
         6,
-        "out/",
+        ("out/",),
     ),
     Scene(
         "train mnist",
@@ -260,7 +319,7 @@ SCENES = (
         ("idx/train-images-idx3-ubyte", "idx/t10k-images-idx3-ubyte"),
         LAST,
         6,
-        "out/",
+        ("out/",),
     ),
     Scene(
         "sweep",
@@ -274,7 +333,7 @@ SCENES = (
     ),
     Scene(
         "reproduce",
-        "reproduce tiny.toml --workers 1 --out out --runs runs --kept kept",
+        AGAIN,
         experiment,
         lambda f: json_of(f / "out" / "record.json", "envs"),
         ("tiny.toml",),
@@ -284,12 +343,55 @@ SCENES = (
         near,
     ),
     Scene(
+        "sweep (a member diverges)",
+        "sweep sweep.toml --workers 1 --out out",
+        diverging,
+        lambda f: runs_of(f / "out", weights=False),
+        ("sweep.toml",),
+        LAST,
+        6,
+        (
+            "out/sweep",
+            "sweep.toml",
+            *(f"out/RUN/{name}" for name in (".lock", "best", "check", "conf", "curve", "env", "metr")),
+        ),
+        near,
+    ),
+    Scene(
+        "reproduce (from what was kept)",
+        AGAIN,
+        kept,
+        lambda f: json_of(f / "out" / "record.json", "envs"),
+        ("tiny.toml",),
+        LAST,
+        6,
+        ("out/", "runs/", "tiny.toml"),
+        near,
+    ),
+    Scene("train ucf101", TRAIN_CLIPS, clip_store, lambda f: runs_of(f / "out"), (), LAST, 6, ("out/",)),
+    Scene(
         "features",
-        f"features videos --out out --backbone backbones:means --frames 2 --workers 1 {' '.join(STATED)}",
+        MEANS,
         videos,
         lambda f: store_of(f / "out"),
         ("backbones.py",),
         ".safetensors",
+    ),
+    Scene(
+        "features (index, ONNX)",
+        FEATURES.replace("OUT", "out"),
+        clips,
+        lambda f: store_of(f / "out"),
+        ("videos/index.csv", "net.onnx"),
+        elsewhere=("out/", "videos/CLIP"),
+    ),
+    Scene(
+        "features (lists)",
+        f"{MEANS} --splits lists",
+        split_videos,
+        lambda f: {"features": store_of(f / "out"), "splits": splits_of(f / "out")},
+        (*(f"lists/{kind}list0{n}.txt" for kind in ("train", "test") for n in (1, 2, 3)), "lists/classInd.txt"),
+        elsewhere=("out/", "videos/", "backbones.py"),
     ),
     Scene("import", "import data.npz --out out", arrays, lambda f: store_of(f / "out"), (), ".safetensors"),
     Scene("export (C)", "export RUN --format c --out out", trained, lambda f: files_of(f / "out"), TABLES),
@@ -297,6 +399,7 @@ SCENES = (
     Scene("export (ONNX)", "export RUN --format onnx --out out", trained, lambda f: files_of(f / "out"), TABLES),
     Scene("predict", "predict RUN new --out out.csv", trained, predictions, TABLES),
     Scene("predict (npz)", "predict RUN new.npz --out out.csv", trained, predictions, TABLES),
+    Scene("predict (videos)", "predict RUN videos/run --out out --workers 1", video_run, answered, ("net.onnx",)),
     Scene("eval", "eval RUN", trained, lambda f: json_of(next(f.glob("runs/*/eval.json"))), TABLES),
     Scene(
         "report",

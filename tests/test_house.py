@@ -112,6 +112,7 @@ def test_every_floor_exists_and_is_in_the_design() -> None:
     for name in FLOORS:
         assert list(SOURCE.glob(f"{name}*")), name
         assert name.strip("_") in design, name
+    assert f"| roof | `cli/`, `__main__.py` | {', '.join(COMMANDS)} |" in design
 
 
 def test_matplotlib_lives_in_reporting_alone() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -50,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``nprnn``; None takes the process's.
 
     Returns:
-        The exit status: 0, 1 where members of a sweep failed, videos could not be read or runs could not be analysed, 2
-        for an error in what was asked, 130 after Ctrl-C, 143 after SIGTERM.
+        The exit status: 0, 1 where members of a sweep failed, videos could not be read, runs could not be analysed or
+        nobody reads what is printed any more, 2 for an error in what was asked or where nothing can be printed, 130
+        after Ctrl-C, 143 after SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
@@ -61,33 +64,62 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_flush_denormal(True)
     try:
         with terminable(), any_text():
-            if not words or words[0] in ("-h", "--help", "help"):
-                console.print(_help(), markup=False)
-            elif words[0] == "--version":
-                console.print(nprnn.__version__)
-            elif words[0] in COMMANDS:
-                return COMMANDS[words[0]](words[1:])
-            else:
-                raise unknown("command", words[0], COMMANDS)
+            status = _run(words)
+            sys.stdout.flush()
+            return status
     except NprnnError as error:
         if debug:
             raise
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"nprnn: error: {error}", markup=False)
-        return 2
+        return _refuse(str(error))
+    except OSError as error:
+        if debug:
+            raise
+        return _cannot_write(error)
     except (MemoryError, RuntimeError) as error:
         # torch's allocator for the CPU has no error of its own.
         if debug or not (isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)):
             raise
-        told = f"nprnn: error: not enough memory; choose smaller sizes, or fewer sequences ({error})"
-        Console(stderr=True, highlight=False, soft_wrap=True).print(told, markup=False)
-        return 2
+        return _refuse(f"not enough memory; choose smaller sizes, or fewer sequences ({error})")
     except KeyboardInterrupt as end:
         return 143 if isinstance(end, Terminated) else 130
     finally:
         # Whoever calls this from Python gets torch back as it was.
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        console.print(_help(), markup=False)
+    elif words[0] == "--version":
+        console.print(nprnn.__version__)
+    elif words[0] in COMMANDS:
+        return COMMANDS[words[0]](words[1:])
+    else:
+        raise unknown("command", words[0], COMMANDS)
     return 0
+
+
+def _refuse(told: str) -> int:
+    # Where not even that can be written, the exit status says it.
+    with contextlib.suppress(OSError):
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"nprnn: error: {told}", markup=False)
+    return 2
+
+
+def _cannot_write(error: OSError) -> int:
+    """Commands tell of the files they read and write by errors of their own: this is of what they print."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # The interpreter would try once more as it ends, and show a traceback.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    if isinstance(error, BrokenPipeError):
+        # As rich ends then.
+        return 1
+    return _refuse(f"cannot read or write {error.filename or 'what is printed'}: {error.strerror or error}")
 
 
 def _help() -> str:
