@@ -187,7 +187,8 @@ def _lines(record: dict[str, Any]) -> list[str]:
     lines = [
         "## Soak",
         "",
-        f"`{' '.join(record['watched'])}` was watched for {summary['hours']:.1f} hours: {summary['updates']:,} updates "
+        f"`{' '.join(record['watched'])}` ([its settings](soak.toml)) was watched for {summary['hours']:.1f} hours: "
+        f"{summary['updates']:,} updates "
         f"of its members ({record['machine']['processor']}, which did other work too, so speed is told for each second "
         f"of a processor that it got): {rate['median']:.1f} updates a processor second, {rate['first_half']:.1f} in "
         f"the first half and {rate['second_half']:.1f} in the second.",

@@ -98,6 +98,35 @@ def test_train_eval_report_through_real_processes(tmp_path: Path) -> None:
     assert "<td>20 of 20</td>" in html
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize(
+    "words",
+    [("info",), ("--version",), ("train", "addition", *SHORT), ("eval", "/nothing")],
+    ids=lambda words: words[0],
+)
+def test_a_full_disk_under_what_is_printed_is_told(tmp_path: Path, words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "nprnn", *words, *(("--out", str(tmp_path)) if "train" in words else ())]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        silent = subprocess.run(command, stdout=full, stderr=full, check=False)
+    assert (done.returncode, silent.returncode) == (2, 2)
+    words_told = done.stderr.strip().splitlines()
+    assert len(words_told) == 1
+    assert words_told[0].startswith("nprnn: error: ")
+    if "eval" not in words:
+        assert "what is printed: No space left on device" in words_told[0]
+
+
+def test_who_stops_to_read_gets_no_traceback() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "nprnn", "info"], stdout=nobody, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_the_same_command_again_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "addition", *SHORT, "--out", str(tmp_path)]
     assert main(words) == 0

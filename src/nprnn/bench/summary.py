@@ -54,8 +54,15 @@ def caption(record: Mapping[str, Any]) -> str:
     return (
         f"`{' '.join(record['command'])}` at {record['git'] or 'an unknown commit'}: {record['machine']['processor']}, "
         f"kernel {record['kernel']}, {threads}, {used}; float32, medians of interleaved rounds; GEMM peak "
-        f"{limits['gemm_float32'] / 1e9:.0f} GFLOP/s, copying {limits['bandwidth'] / 1e9:.0f} GB/s{busy}."
+        f"{limits['gemm_float32'] / 1e9:.0f} GFLOP/s before, {_among(record)} between a row's rounds, which its share "
+        f"is of; copying {limits['bandwidth'] / 1e9:.0f} GB/s{busy}."
     )
+
+
+def _among(record: Mapping[str, Any]) -> str:
+    """The least and the greatest of the peaks that were measured between rivals; others at work make them differ."""
+    peaks = [shape["gemm_float32"] / 1e9 for shape in record["shapes"]]
+    return f"{min(peaks):.0f} to {max(peaks):.0f}"
 
 
 def rival_rows(shape: Mapping[str, Any]) -> list[list[str]]:
