@@ -280,7 +280,7 @@ def video_run(folder: Path, nursery: Nursery) -> None:
 
 def answered(folder: Path) -> Answers:
     """What was answered for each video, without times."""
-    return {path.name: json_of(path, "seconds", "started") for path in sorted((folder / "out").rglob("*.json"))}
+    return {path.name: json_of(path, "path", "seconds", "started") for path in sorted((folder / "out").rglob("*.json"))}
 
 
 def predictions(folder: Path) -> Answers:

@@ -81,7 +81,10 @@ def predict_videos(
     videos, unfit = new_videos(files)
     task = from_record(Ucf101, trained.run.config.get("task_config", {}))
     recipe = _recipe(trained, task, options.store)
-    making = Making.of(recipe.provenance)
+    try:
+        making = Making.of(recipe.provenance)
+    except DataError as error:
+        raise DataError(f"{error}; this is what {trained.run.folder / 'env.json'} and the run's store tell") from error
     feeding = Feeding.of(recipe, task.scaling, task.pca)
     order = making.order(options.backbone, _places(trained, recipe, making), _batch(recipe))
     now = provenance(order)["versions"]
