@@ -101,7 +101,8 @@ def test_the_readmes_table_says_targets_and_misses(tmp_path: Path) -> None:
     assert empty == ""
     assert caption == (
         "`nprnn bench` at abc: a processor, kernel avx2, 2 threads, torch 2; float32, medians of interleaved rounds; "
-        "GEMM peak 150 GFLOP/s, copying 20 GB/s, load average before 0.2."
+        "GEMM peak 150 GFLOP/s before, 150 to 150 between a row's rounds, which its share is of; copying 20 GB/s, load "
+        "average before 0.2."
     )
 
 
