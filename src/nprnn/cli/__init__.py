@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 import torch
 from rich.console import Console
@@ -104,22 +105,27 @@ def _refuse(told: str) -> int:
     # Where not even that can be written, the exit status says it.
     with contextlib.suppress(OSError):
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"nprnn: error: {told}", markup=False)
+    _let_go(sys.stderr)
     return 2
 
 
 def _cannot_write(error: OSError) -> int:
     """Commands tell of the files they read and write by errors of their own: this is of what they print."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        # The interpreter would try once more as it ends, and show a traceback.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+    _let_go(sys.stdout)
     if isinstance(error, BrokenPipeError):
         # As rich ends then.
         return 1
     return _refuse(f"cannot read or write {error.filename or 'what is printed'}: {error.strerror or error}")
+
+
+def _let_go(stream: TextIO) -> None:
+    """Drop what cannot be written: the interpreter would try once more as it ends, and change the exit status."""
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _help() -> str:
